@@ -1,0 +1,22 @@
+#include "base/base_disk.h"
+
+#include "base/base_mem.h"
+
+struct disk_op *disk_ops_push(struct disk_ops *ops, enum disk_op_kind kind, enum disk_lane lane)
+{
+    if (ops->count == ops->cap) {
+        ops->cap = ops->cap == 0 ? 16 : ops->cap * 2;
+        ops->at = mem_realloc(ops->at, ops->cap * sizeof ops->at[0]);
+    }
+    ops->at[ops->count] = (struct disk_op){.kind = kind, .lane = lane};
+    return &ops->at[ops->count++];
+}
+
+void disk_ops_free(struct disk_ops *ops)
+{
+    for (size_t i = 0; i < ops->count; i++) {
+        buf_free(&ops->at[i].data);
+    }
+    mem_free(ops->at);
+    *ops = (struct disk_ops){0};
+}

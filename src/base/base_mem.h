@@ -1,0 +1,24 @@
+/* base_mem.h - heap memory that is there or ends the process.
+ *
+ * A data grid that cannot allocate cannot keep its promises either: it stops
+ * with a clear line, and its peers go on. Sizes are bounded by the callers
+ * (limits, maxmemory), so a failure here is exhaustion, not a large request.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+#include "base/base.h"
+
+#define RETURNS_MEM __attribute__((returns_nonnull, malloc, warn_unused_result))
+
+/* bytes may be 0; the result is then a unique pointer. Free with mem_free. */
+void *mem_alloc(size_t bytes) RETURNS_MEM;
+void *mem_zalloc(size_t bytes) RETURNS_MEM;
+void *mem_realloc(void *ptr, size_t bytes) __attribute__((returns_nonnull, warn_unused_result));
+void mem_free(void *ptr); /* NULL is allowed */
+/* A copy of `bytes` bytes, plus a terminating zero that is not counted. */
+char *mem_strndup(const void *from, size_t bytes) RETURNS_MEM;
+/* What the allocator really set aside for ptr, in bytes. */
+size_t mem_usable(const void *ptr);
+
+#define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
+#endif

@@ -1,0 +1,163 @@
+/* node.h - the whole product without I/O: sessions, routing, groups, founding.
+ *
+ * A driver (port: the real world; sim: the simulated one) feeds it events and runs
+ * the effects it lists. The same object is simulated and shipped.
+ *
+ * One loop turn, always in this order:
+ *   1. the driver collects what has happened (bytes, completions),
+ *   2. reads the clocks: never before 1, or a paused leader could answer a read
+ *      that arrived after its lease ended,
+ *   3. node_begin(), any number of events, node_end(),
+ *   4. runs the effects, in order; those with a gate once that log ticket is
+ *      durable, in the order of their tickets.
+ *
+ * Durability: every disk operation of DISK_LANE_LOG that is a synced WRITE carries
+ * the ticket as its token; a ticket is durable when the last such write with it has
+ * completed and the node was told so (node_disk_done). Tickets grow. An effect
+ * whose gate is not durable must be held back; a crash forgets it.
+ *
+ * Connections: the driver numbers those it accepts (odd numbers), the node
+ * those it dials (even numbers); numbers are never reused in a process's life.
+ *
+ * No global state: everything hangs off struct node. Owner: one thread at a time.
+ */
+#ifndef NODE_H
+#define NODE_H
+#include "base/base_disk.h"
+#include "base/base_prng.h"
+#include "core/raft/raft.h"
+#include "resp/resp.h"
+
+enum {
+    NODE_PARTITIONS_DEFAULT = 64,
+    NODE_MEMBERS_MAX = 64,
+    NODE_ADDR_MAX = 64, /* "host:port" with its zero */
+    NODE_TICK_US = 5000, /* call node_tick at least this often */
+};
+
+struct node_time {
+    uint64_t mono_us; /* monotonic, counts suspend (CLOCK_BOOTTIME) */
+    uint64_t wall_ms; /* since 1970 */
+};
+
+enum node_start { NODE_START_FOUND, NODE_START_BOOTSTRAP, NODE_START_JOIN, NODE_START_PRESENT };
+
+struct node_config {
+    char client_addr[NODE_ADDR_MAX]; /* as other nodes and clients reach this one */
+    char peer_addr[NODE_ADDR_MAX];
+    enum node_start start;           /* ignored, with a notice, where data exists */
+    uint32_t seed_count;             /* --found or --join list */
+    char seeds[NODE_MEMBERS_MAX][NODE_ADDR_MAX];
+    uint32_t zone;
+    uint32_t partitions;     /* power of two; founding only */
+    uint32_t replicas;       /* 3; founding only */
+    uint64_t heartbeat_us;   /* 50 ms */
+    uint64_t election_us_min, election_us_max; /* 300 and 600 ms */
+    uint64_t request_timeout_us; /* waiting for a leader or a commit: 5 s */
+    bool lease_reads;
+    uint32_t segment_bytes;        /* log */
+    uint64_t checkpoint_log_bytes; /* snapshot groups so that the log stays about this size */
+    uint64_t entry_bytes_max;      /* one command in the log: 64 MiB */
+    uint64_t log_memory_bytes;     /* per group: entries kept in memory for lagging peers */
+    uint32_t maxclients;           /* 10000 */
+    uint64_t output_soft_bytes;    /* stop reading a client that has this much unsent */
+    uint64_t output_hard_bytes;    /* cut it off */
+    uint64_t slowlog_us;           /* -1 as UINT64_MAX: off */
+};
+void node_config_defaults(struct node_config *cfg);
+
+struct node;
+
+/* Read the data directory (or find it empty) and make a node of it. entropy: 32 random
+ * bytes, for a new identity and the seeds. first: effects that go before the
+ * first turn. ERR_CORRUPT, ERR_VERSION, ERR_BAD_ARGUMENT, ERR_IO: why names the
+ * object and the remedy; nothing was changed. */
+MUST_USE enum err node_open(const struct node_config *cfg, const struct disk_boot *boot,
+                            struct node_time now, const uint8_t entropy[32], struct node **out,
+                            struct diag *why);
+void node_close(struct node *n);
+
+/* --- events, between node_begin and node_end --- */
+void node_begin(struct node *n, struct node_time now);
+enum node_conn_kind { NODE_CONN_CLIENT, NODE_CONN_PEER };
+/* addr: the remote end, for CLIENT LIST and log lines. */
+void node_accepted(struct node *n, uint64_t conn, enum node_conn_kind kind, const char *addr);
+void node_dialed(struct node *n, uint64_t conn); /* a NODE_DIAL succeeded */
+/* The connection is gone, or a NODE_DIAL failed. Ends the number; not called after a
+ * NODE_CLOSE of the node's own. */
+void node_closed(struct node *n, uint64_t conn, const char *reason);
+/* Bytes, borrowed for the call. May arrive in any pieces. */
+void node_received(struct node *n, uint64_t conn, const uint8_t *data, size_t len);
+/* Unsent bytes of the connection fell to `unsent`; called when it changed a lot and
+ * when it reached 0. */
+void node_sent(struct node *n, uint64_t conn, size_t unsent);
+void node_disk_done(struct node *n, const struct disk_done *done);
+void node_tick(struct node *n);
+/* Begin a clean stop: no new clients, leadership handed over, the log flushed;
+ * NODE_STOP follows with ERR_OK, within a few seconds at most. */
+void node_stop(struct node *n);
+
+/* --- effects --- */
+enum node_effect_kind {
+    NODE_SEND,   /* data to conn, after gate */
+    NODE_CLOSE,  /* conn, once what was sent before has left; the number is dead now */
+    NODE_DIAL,   /* connect conn to addr */
+    NODE_READ,   /* conn: start (on) or stop reading from it */
+    NODE_DISK,   /* op */
+    NODE_LOG,    /* one structured line, level and text */
+    NODE_READY,  /* every partition that has a replica here has a known leader (once) */
+    NODE_STOP,   /* err ERR_OK: clean. Otherwise why says what happened. */
+};
+enum node_log_level { NODE_LOG_DEBUG, NODE_LOG_INFO, NODE_LOG_WARN, NODE_LOG_ERROR };
+struct node_effect {
+    enum node_effect_kind kind;
+    uint64_t conn;
+    uint64_t gate;   /* SEND: ticket to await, 0 = none */
+    bool on;         /* READ */
+    struct buf data; /* SEND, LOG (text, key=value pairs): the driver frees it */
+    struct disk_op op;         /* DISK */
+    char addr[NODE_ADDR_MAX];  /* DIAL */
+    enum node_log_level level; /* LOG */
+    enum err err;              /* STOP */
+    struct diag why;           /* STOP */
+};
+struct node_effects {
+    struct node_effect *at;
+    size_t count, cap;
+};
+void node_effects_free(struct node_effects *fx);
+/* End the turn: fills fx (overwritten; its buffers must have been taken). */
+void node_end(struct node *n, struct node_effects *fx);
+/* A deadline by which node_tick must be called. */
+uint64_t node_deadline_us(const struct node *n);
+
+/* --- views, for the driver, INFO and the simulator's checkers --- */
+/* What only the driver knows, for INFO; may be filled at any time. */
+struct node_gauges {
+    uint64_t rss_bytes, heap_bytes, pid, uptime_start_ms;
+    double cpu_user_s, cpu_sys_s;
+    char io[16]; /* "uring", "epoll", "sim" */
+    char data_dir[256];
+    uint64_t connections_rejected;
+};
+struct node_gauges *node_gauges(struct node *n);
+const struct node_config *node_config(const struct node *n); /* live: CONFIG SET changes it */
+bool node_ready(const struct node *n);
+uint32_t node_partition_count(const struct node *n); /* 0: no cluster yet */
+struct node_group_view {
+    bool here; /* a replica of this partition is on this node */
+    enum raft_role role;
+    struct raft_id self, leader;
+    struct raft_term term;
+    struct raft_index first, last, commit, applied;
+    uint64_t digest; /* of the store at applied */
+    uint64_t keys;
+    bool rebuilding; /* not a voter: being brought back */
+    const struct raft *raft;
+    const struct raft_conf *conf;
+};
+bool node_group_view(const struct node *n, uint32_t partition, struct node_group_view *out);
+void node_id_text(const struct node *n, char out[41]);
+/* Every invariant; expensive parts only when deep. */
+void node_check(const struct node *n, bool deep);
+#endif
