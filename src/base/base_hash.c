@@ -52,7 +52,7 @@ uint64_t hash64_stream_end(struct hash64_stream *h)
 static uint16_t crc16_byte(uint16_t c)
 {
     for (unsigned bit = 0; bit < 8; bit++) {
-        c = CRC_BIT(c);
+        c = (uint16_t)CRC_BIT(c); /* a conditional of uint16_t is an int */
     }
     return c;
 }
