@@ -1,0 +1,170 @@
+/* wire.h - the bytes between two nodes, without I/O.
+ *
+ * A connection carries frames: u32 length of the rest, u32 checksum of the rest
+ * after the checksum, u8 type, payload. The first frame each way is HELLO. A frame that breaks
+ * its format ends the connection; nothing of it is acted upon.
+ * [docs/protocol/wire.md]
+ *
+ * Encoding: wire_begin(), put items, wire_end(). Items of one type may share a
+ * frame, so that a loop turn sends one frame per type and peer.
+ * Decoding: wire_next() finds a whole frame; wire_get_*() read its items.
+ * Decoded slices are borrowed from the received bytes.
+ */
+#ifndef WIRE_H
+#define WIRE_H
+#include "core/raft/raft.h"
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_HEAD_BYTES = 9,
+    WIRE_FRAME_BYTES_MAX = 1 << 30,
+    WIRE_ADDR_MAX = 64,
+    WIRE_MEMBERS_MAX = 64,
+    WIRE_REPLICAS_MAX = 7,
+};
+enum wire_type {
+    WIRE_HELLO = 1,   /* who I am; first on each connection */
+    WIRE_RAFT = 2,    /* Raft messages of any groups */
+    WIRE_REQUEST = 3, /* commands for partitions that the receiver leads */
+    WIRE_REPLY = 4,   /* their outcomes */
+    WIRE_MAP = 5,     /* the cluster map */
+    WIRE_CHUNK = 6,   /* a piece of a snapshot */
+    WIRE_CHUNK_ACK = 7,
+    WIRE_JOIN = 8,    /* a replica asks the leader to be taken in */
+    WIRE_LEADERS = 9, /* who leads what, as the sender knows it */
+    WIRE_REFUSE = 10, /* why the connection ends; for people */
+    WIRE_PING = 11,   /* I am here */
+};
+
+/* Random 128 bits; all zero: none. */
+struct wire_id {
+    uint8_t b[16];
+};
+bool wire_id_eq(const struct wire_id *a, const struct wire_id *b);
+bool wire_id_is_zero(const struct wire_id *a);
+
+struct wire_frame {
+    enum wire_type type;
+    struct slice payload;
+    size_t used; /* bytes of the input */
+};
+/* ERR_OK: one frame. ERR_AGAIN: incomplete. ERR_CORRUPT, ERR_TOO_LARGE: end the
+ * connection. */
+MUST_USE enum err wire_next(const uint8_t *data, size_t len, struct wire_frame *out);
+/* Begin a frame at the end of b; returns the mark that wire_end needs. */
+size_t wire_begin(struct buf *b, enum wire_type type);
+void wire_end(struct buf *b, size_t mark);
+
+struct wire_hello {
+    uint16_t version;
+    struct wire_id node, cluster; /* cluster zero: none yet */
+    uint64_t map_epoch;
+    uint64_t found_hash; /* of the sorted founding list; 0: not founding */
+    bool joining;
+    uint32_t zone;
+    struct slice peer_addr, client_addr;
+};
+void wire_put_hello(struct buf *b, const struct wire_hello *h);
+MUST_USE enum err wire_get_hello(struct slice payload, struct wire_hello *h);
+
+void wire_put_raft(struct buf *b, uint32_t group, const struct raft_msg *m);
+/* One item. Entries are decoded into *entries, grown as needed and reused by the
+ * caller; m->entries points there. */
+struct wire_entries {
+    struct raft_entry *at;
+    uint32_t cap;
+};
+void wire_entries_free(struct wire_entries *e);
+MUST_USE enum err wire_get_raft(struct reader *r, uint32_t *group, struct raft_msg *m,
+                                struct wire_entries *entries);
+
+enum { WIRE_REQUEST_AFTER_WRITES = 1, WIRE_REQUEST_RESP3 = 2 };
+struct wire_request {
+    uint64_t id; /* the sender's */
+    uint32_t partition;
+    struct raft_term term; /* in which the sender believes the receiver to lead */
+    uint8_t flags;
+    struct slice command; /* cmd_encode */
+};
+void wire_put_request(struct buf *b, const struct wire_request *q);
+MUST_USE enum err wire_get_request(struct reader *r, struct wire_request *q);
+
+enum wire_outcome {
+    WIRE_DONE,       /* reply: RESP bytes for the client */
+    WIRE_NOT_LEADER, /* nothing was done */
+    WIRE_BUSY,       /* nothing was done; a limit is reached */
+    WIRE_IN_DOUBT,   /* it may have been done */
+    WIRE_OUTCOMES
+};
+struct wire_reply {
+    uint64_t id;
+    enum wire_outcome outcome;
+    struct slice reply;
+};
+void wire_put_reply(struct buf *b, const struct wire_reply *p);
+MUST_USE enum err wire_get_reply(struct reader *r, struct wire_reply *p);
+
+/* The cluster map: also the content of the file meta/map. */
+struct wire_member {
+    struct wire_id node;
+    uint32_t zone;
+    char peer_addr[WIRE_ADDR_MAX], client_addr[WIRE_ADDR_MAX];
+};
+struct wire_map {
+    struct wire_id cluster;
+    uint64_t epoch;
+    uint32_t partitions, replicas, member_count;
+    struct wire_member members[WIRE_MEMBERS_MAX];
+    uint8_t *placement; /* partitions x replicas member positions; heap */
+};
+void wire_put_map(struct buf *b, const struct wire_map *m);
+/* Allocates placement; free with wire_map_free. */
+MUST_USE enum err wire_get_map(struct slice payload, struct wire_map *m);
+void wire_map_free(struct wire_map *m);
+void wire_put_member(struct buf *b, const struct wire_member *m);
+MUST_USE enum err wire_get_member(struct reader *r, struct wire_member *m);
+
+struct wire_chunk {
+    uint32_t group;
+    struct raft_id from, to;
+    uint64_t file;
+    struct raft_index index;
+    struct raft_term term, sender_term;
+    uint64_t offset;
+    bool last;
+    struct slice bytes;
+};
+void wire_put_chunk(struct buf *b, const struct wire_chunk *c);
+MUST_USE enum err wire_get_chunk(struct slice payload, struct wire_chunk *c);
+struct wire_chunk_ack {
+    uint32_t group;
+    struct raft_id from, to; /* from: the receiver of the snapshot */
+    uint64_t file;
+    struct raft_index index;
+    uint64_t offset; /* bytes taken so far */
+    uint8_t state;   /* 0 go on, 1 installed durably, 2 given up */
+};
+enum { WIRE_CHUNK_MORE = 0, WIRE_CHUNK_INSTALLED = 1, WIRE_CHUNK_GIVEN_UP = 2 };
+void wire_put_chunk_ack(struct buf *b, const struct wire_chunk_ack *a);
+MUST_USE enum err wire_get_chunk_ack(struct slice payload, struct wire_chunk_ack *a);
+
+struct wire_join {
+    uint32_t group;
+    struct raft_id id;       /* the new replica */
+    struct raft_id replaces; /* any generation of it leaves with the same step */
+    struct wire_member member; /* who runs it */
+};
+void wire_put_join(struct buf *b, const struct wire_join *j);
+MUST_USE enum err wire_get_join(struct slice payload, struct wire_join *j);
+
+struct wire_leader {
+    uint32_t partition;
+    struct raft_term term;
+    struct raft_id leader;
+};
+void wire_put_leader(struct buf *b, const struct wire_leader *l);
+MUST_USE enum err wire_get_leader(struct reader *r, struct wire_leader *l);
+
+void wire_put_refuse(struct buf *b, enum err code, const char *text);
+MUST_USE enum err wire_get_refuse(struct slice payload, enum err *code, struct slice *text);
+#endif
