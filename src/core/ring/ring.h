@@ -16,22 +16,29 @@
 enum {
     RING_NODES_MAX = 256,
     RING_REPLICAS_MAX = 7,
+    RING_WEIGHT_MAX = 64,
     RING_VNODES_PER_WEIGHT = 64, /* vnodes of a node of weight 1 */
-    RING_EPSILON_PERCENT = 10,   /* allowed load above the average */
+    RING_EPSILON_PERCENT = 10,   /* allowed load above the share, but one replica at least */
 };
 struct ring_node {
-    uint64_t id; /* 0 is not a node */
-    uint32_t weight; /* capacity, 1 or more */
+    uint64_t id;     /* 0 is not a node */
+    uint32_t weight; /* capacity, 1 to RING_WEIGHT_MAX */
     uint32_t zone;   /* failure domain; equal numbers share one */
 };
 struct ring_placement {
     uint8_t count;
     uint64_t replica[RING_REPLICAS_MAX]; /* preferred leader first */
 };
-/* Fill out[0..partitions). replicas is cut to the number of nodes. Leaders
- * (replica[0]) are bounded as replicas are: no node leads more than its share,
- * rounded up. ERR_BAD_ARGUMENT: no nodes, too many, a zero or double id, a
- * weight of 0, partitions not a power of two. */
+/* Fill out[0..partitions), which the caller owns. replicas is cut to the number of
+ * nodes. Where there are fewer zones than replicas, zones get them evenly. Zones come
+ * before the load bound: a node that is alone in its zone may carry more.
+ *
+ * Leaders (replica[0]) are evened out after the replicas: with equal weights every
+ * node leads its share rounded down or up; in general none leads more than its share
+ * rounded up, unless weights and zones leave no other way.
+ *
+ * ERR_BAD_ARGUMENT: no nodes, too many, a zero or double id, a weight out of range,
+ * partitions not a power of two up to 16384, replicas not 1 to RING_REPLICAS_MAX. */
 MUST_USE enum err ring_place(const struct ring_node *nodes, uint32_t node_count,
                              uint32_t partitions, uint32_t replicas, struct ring_placement *out,
                              struct diag *why);
