@@ -7,6 +7,11 @@
  * Values: resp_item_next() walks any RESP2/3 value token by token, for replies
  * that are combined or checked.
  *
+ * Our deviations, so that a result never depends on how the bytes were cut, and a
+ * stream that lost its framing is noticed: every line end must be "\r\n" (Redis
+ * skips two bytes), and a line longer than the limit is refused even when its end
+ * is already there.
+ *
  * Owner: one thread at a time. Errors are worded as Redis 7 words them.
  * Source: redis.io/docs/reference/protocol-spec, RESP3 specification.
  */
@@ -61,6 +66,12 @@ enum resp_status resp_parse(struct resp_parser *p, const uint8_t *data, size_t l
 /* After RESP_MORE: total bytes the current command is known to need, so that the
  * caller can size its buffer once. At least len + 1. */
 size_t resp_parser_wants(const struct resp_parser *p, size_t len);
+/* A 64-bit integer in its one canonical spelling: no sign but '-', no leading
+ * zeros, no spaces. Lengths, counts and integer values are all read with it. */
+bool resp_parse_int(struct slice text, int64_t *value);
+/* The same spelling, written; returns its length. */
+enum { RESP_INT_TEXT_MAX = 24 };
+size_t resp_print_int(int64_t value, char out[RESP_INT_TEXT_MAX]);
 
 /* Where replies go. mute: nothing is written (a follower applying a command). */
 struct resp_writer {
