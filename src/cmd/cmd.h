@@ -51,6 +51,7 @@ struct cmd {
     const char *since;   /* Redis version */
     const char *complexity;
     const char *summary;
+    const struct cmd *container; /* of a subcommand row, or NULL */
 };
 
 /* One execution of one command on one partition. */
@@ -66,7 +67,8 @@ struct call {
     bool changed;             /* set by handlers that changed something */
 };
 
-/* NULL: unknown. Subcommand rows are found through their container: argv[1]. */
+/* NULL: unknown, or CMD_INTERNAL. Subcommand rows are found through their container:
+ * argv[1]. A container alone gives its own row, which arity then rejects. */
 const struct cmd *cmd_lookup(const struct slice *argv, uint32_t argc);
 const struct cmd *cmd_by_name(struct slice name); /* "get", "config|get"; any case */
 const struct cmd *cmd_by_id(enum cmd_id id);
@@ -83,13 +85,17 @@ void cmd_reject_arity(struct resp_writer *out, const struct cmd *cmd);
 /* Run a handler row. The store belongs to the partition of the keys. */
 void cmd_run(struct call *c);
 
-/* COMMAND, COMMAND COUNT|LIST|INFO|DOCS|GETKEYS|HELP: need only the table. */
+/* COMMAND, COMMAND COUNT|LIST|INFO|DOCS|GETKEYS|HELP: need only the table. Arity was
+ * checked. */
 void cmd_command(struct resp_writer *out, uint32_t argc, const struct slice *argv);
+/* Any "...|help" row, containers of the node room included. */
+void cmd_help(struct resp_writer *out, const struct cmd *help_row);
 
 /* A command as log bytes: id, then the arguments after the name. */
 void cmd_encode(struct buf *out, const struct cmd *cmd, uint32_t argc, const struct slice *argv);
 size_t cmd_encoded_bytes(const struct cmd *cmd, uint32_t argc, const struct slice *argv);
-/* Arguments are borrowed from data; argv must hold CMD_ARGS_INLINE or is allocated. */
+/* Arguments are borrowed from data; up to 16 of them need no allocation. ERR_BAD_INPUT:
+ * not what cmd_encode writes, or a row without handler, or arity does not fit. */
 struct cmd_decoded {
     const struct cmd *cmd;
     uint32_t argc;
@@ -111,6 +117,7 @@ bool cmd_parse_int(struct slice text, int64_t *value);         /* canonical deci
 bool cmd_parse_double(struct slice text, double *value);       /* no NaN, no spaces */
 bool cmd_parse_long_double(struct slice text, long double *value);
 size_t cmd_print_long_double(long double value, char out[5 * 1024]); /* INCRBYFLOAT's human form */
-/* Redis's glob: * ? [a-z] [^x] \x. Bounded work on hostile patterns. */
+/* Redis's glob: * ? [a-z] [^x] \x. Work is bounded: a pattern that needs more than
+ * 2^26 comparisons does not match. */
 bool cmd_glob(struct slice pattern, struct slice text, bool nocase);
 #endif
