@@ -59,7 +59,11 @@ struct wal_visitor {
 struct wal_recovery {
     uint64_t segments, batches, records, bytes;
     uint64_t torn_bytes;    /* cut from the tail */
-    uint32_t damaged_places; /* batches before the tail that fail their checksum */
+    uint32_t damaged_places; /* where something before the tail is missing or fails its checksum */
+    /* Groups that the log once knew and of which it has no record left: damaged
+     * too, but not to be named. A caller that knows which groups should be here must
+     * treat those it saw nothing of as damaged. */
+    uint32_t groups_lost;
 };
 
 struct wal;
@@ -74,12 +78,16 @@ MUST_USE enum err wal_recover(struct wal *w, const struct disk_boot *boot,
                               struct diag *why);
 
 /* The batch being filled. */
+/* Replaces everything from entries[0].index on, which is at most the last one plus 1
+ * (after a reset: 1; after a snapshot beyond the last entry: its index plus 1). */
 void wal_put_entries(struct wal *w, uint32_t group, const struct raft_entry *entries,
                      uint32_t count);
 void wal_put_hard(struct wal *w, uint32_t group, struct raft_hard hard);
 void wal_put_commit(struct wal *w, uint32_t group, struct raft_index commit);
 /* The group's state up to index is in snapshot `file`, durably: entries up to
- * index are not needed any more. */
+ * index are not needed any more. When the snapshot came from another replica, put
+ * wal_reset_group() before it in the same turn, and hard state and blob again after:
+ * entries that the log holds beyond index must not be read back. */
 void wal_put_snapshot(struct wal *w, uint32_t group, struct raft_index index, struct raft_term term,
                       uint64_t file);
 void wal_put_blob(struct wal *w, uint32_t group, struct slice blob);
@@ -104,6 +112,8 @@ void wal_tidy(struct wal *w, uint64_t now_us, struct disk_ops *ops);
  * kernel wrote is unknown after a failed fsync. */
 MUST_USE enum err wal_disk_done(struct wal *w, uint64_t now_us, const struct disk_done *done,
                                 struct diag *why);
+/* Tickets are below 2^62 and housekeeping has bit 63: a token with bit 62 and without
+ * bit 63 is never the log's. */
 bool wal_owns(const struct wal *w, uint64_t token);
 
 /* The disk is full and the last spare segment is in use: no new proposals may be
