@@ -106,7 +106,7 @@ struct raft_msg {
     struct raft_term term;
     struct raft_index index;   /* APPEND: previous entry. VOTE: last. REPLY: match, or hint */
     struct raft_term log_term; /* of `index` */
-    struct raft_index commit;
+    struct raft_index commit;  /* refusing APPEND_REPLY: `index` of the refused message */
     bool reject;
     bool force;         /* VOTE: by transfer, stickiness does not apply */
     uint64_t stamp_us;  /* APPEND: the leader's clock; its reply echoes it (leases) */
@@ -120,7 +120,10 @@ enum raft_effect_kind {
     RAFT_SEND,      /* msg, once `gate` is durable (0: now) */
     RAFT_COMMITTED, /* entries up to `index` are committed: apply those not yet applied */
     RAFT_ROLE_CHANGED, /* role, leader or term changed: see raft_role(), raft_leader() */
-    RAFT_TRUNCATED, /* entries from `index` on were replaced: they did not happen */
+    /* Entries from `index` on were replaced here. That alone does not decide their
+     * fate: another replica may hold them and commit them yet (figure 8). One
+     * did not happen once an entry of another term is committed at its index. */
+    RAFT_TRUNCATED,
     RAFT_READ_READY, /* read `token` may be answered once `index` is applied */
     RAFT_READ_LOST,  /* read `token`: leadership lost, nothing answered */
     RAFT_NEED_SNAPSHOT, /* peer `id` needs entries that were compacted away */
