@@ -2,7 +2,7 @@
 #include "cmd/cmd_find.h"
 #include "cmd/cmd_handlers.h"
 
-#include "base/base_hash.h"
+enum { CMD_DATABASES = 16 }; /* Redis's default: numbers beyond get another error */
 
 /* --- presence ---------------------------------------------------------------- */
 
@@ -77,7 +77,7 @@ static bool cmd_copy_options(struct call *c, bool *replace)
                 resp_put_error(&c->out, CMD_ERR_NOT_INT);
                 return false;
             }
-            if (db < 0) {
+            if (db < 0 || db >= CMD_DATABASES) {
                 resp_put_error(&c->out, "ERR DB index is out of range");
                 return false;
             }
