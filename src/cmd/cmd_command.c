@@ -285,7 +285,7 @@ static void cmd_command_docs(struct resp_writer *out, uint32_t argc, const struc
     for (uint32_t i = 2; i < argc; i++) {
         const struct cmd *row = cmd_by_name(argv[i]);
 
-        known += row != NULL && cmd_shown(row);
+        known += row != NULL && cmd_shown(row) ? 1 : 0;
     }
     resp_put_map(out, known);
     for (uint32_t i = 2; i < argc; i++) {
