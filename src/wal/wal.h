@@ -28,7 +28,8 @@ enum { WAL_FORMAT_VERSION = 1, WAL_GROUPS_MAX = 16384 };
 
 struct wal_config {
     uint32_t segment_bytes; /* default 32 MiB; a larger batch gets a segment of its own */
-    uint32_t spare_count;   /* segments kept allocated ahead, default 2 */
+    uint32_t spare_count;   /* segments kept allocated ahead, default 2; two more are kept
+                             * when they come free, rather than removed */
 };
 #define WAL_CONFIG_DEFAULT ((struct wal_config){.segment_bytes = 32U << 20, .spare_count = 2})
 

@@ -6,6 +6,10 @@
 #include "base/base_mem.h"
 #include "wal/wal_internal.h"
 
+/* Recycled segments kept beyond the spares asked for: without them each new segment
+ * would be allocated just before an old one comes free, and that one removed. */
+enum { SPARES_SURPLUS = 2 };
+
 /* --- lists ------------------------------------------------------------- */
 
 void wal_segments_add(struct wal_segments *list, struct wal_segment segment)
@@ -248,7 +252,8 @@ void wal_house_next(struct wal *w, struct disk_ops *ops)
     bool lacking = w->spares.count < w->cfg.spare_count;
 
     gone = releasable(w);
-    if (gone != NULL && lacking && !unready && reusable(&gone->at[0], target)) {
+    if (gone != NULL && !unready && w->spares.count < w->cfg.spare_count + SPARES_SURPLUS &&
+        reusable(&gone->at[0], target)) {
         recycle(w, ops, gone);
     } else if (gone != NULL) {
         drop(w, ops, gone, 0);
