@@ -1,0 +1,441 @@
+#include "sim/sim_disk.h"
+
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+
+#include <stdlib.h>
+
+static struct sim_file *find(const struct sim_disk *d, const char *path)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (!d->files[i]->removed && strcmp(d->files[i]->path, path) == 0) {
+            return d->files[i];
+        }
+    }
+    return NULL;
+}
+
+const struct sim_file *sim_disk_find(const struct sim_disk *d, const char *path)
+{
+    return find(d, path);
+}
+
+static struct sim_file *make(struct sim_disk *d, const char *path)
+{
+    struct sim_file *f = MEM_NEW(struct sim_file);
+
+    CHECK(strlen(path) > 0 && strlen(path) < DISK_PATH_MAX);
+    memcpy(f->path, path, strlen(path) + 1);
+    if (d->count == d->cap) {
+        d->cap = d->cap == 0 ? 16 : d->cap * 2;
+        d->files = mem_realloc(d->files, d->cap * sizeof d->files[0]);
+    }
+    d->files[d->count++] = f;
+    return f;
+}
+
+static void drop_pending(struct sim_file *f)
+{
+    for (size_t i = 0; i < f->pending_count; i++) {
+        buf_free(&f->pending[i].data);
+    }
+    f->pending_count = 0;
+}
+
+static void file_free(struct sim_file *f)
+{
+    drop_pending(f);
+    mem_free(f->pending);
+    buf_free(&f->view);
+    buf_free(&f->platter);
+    mem_free(f);
+}
+
+static void forget(struct sim_disk *d, struct sim_file *f)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->files[i] == f) {
+            memmove(&d->files[i], &d->files[i + 1], (d->count - i - 1) * sizeof d->files[0]);
+            d->count--;
+            file_free(f);
+            return;
+        }
+    }
+    UNREACHABLE("the file is not on its disk");
+}
+
+void sim_disk_wipe(struct sim_disk *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        file_free(d->files[i]);
+    }
+    d->count = 0;
+}
+
+void sim_disk_free(struct sim_disk *d)
+{
+    sim_disk_wipe(d);
+    mem_free(d->files);
+    *d = (struct sim_disk){0};
+}
+
+static void lay(struct buf *b, uint64_t offset, const uint8_t *data, size_t len)
+{
+    size_t end = (size_t)offset + len;
+
+    if (end > b->len) {
+        buf_reserve(b, end - b->len);
+        memset(b->data + b->len, 0, end - b->len);
+        b->len = end;
+    }
+    memcpy(b->data + offset, data, len);
+}
+
+static void remember_pending(struct sim_file *f, uint64_t offset, struct slice data)
+{
+    if (f->pending_count == f->pending_cap) {
+        f->pending_cap = f->pending_cap == 0 ? 8 : f->pending_cap * 2;
+        f->pending = mem_realloc(f->pending, f->pending_cap * sizeof f->pending[0]);
+    }
+    f->pending[f->pending_count] = (struct sim_write){.offset = offset};
+    buf_append_slice(&f->pending[f->pending_count].data, data);
+    f->pending_count++;
+}
+
+static void file_sync(const struct sim_disk *d, struct sim_file *f)
+{
+    if (d->sync_lies) {
+        return;
+    }
+    for (size_t i = 0; i < f->pending_count; i++) {
+        struct sim_write *w = &f->pending[i];
+
+        if (w->data.len > 0) {
+            lay(&f->platter, w->offset, w->data.data, w->data.len);
+        }
+    }
+    drop_pending(f);
+    f->entry_durable = true;
+}
+
+static size_t dir_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? 0 : (size_t)(slash - path);
+}
+
+static bool same_dir(const char *a, const char *b)
+{
+    size_t len = dir_len(a);
+
+    return len == dir_len(b) && memcmp(a, b, len) == 0;
+}
+
+/* Unlinks in the directory of path are final, and what was linked there stays. */
+static void dir_sync(struct sim_disk *d, const char *path)
+{
+    for (size_t i = d->count; i > 0; i--) {
+        struct sim_file *f = d->files[i - 1];
+
+        if (!same_dir(f->path, path)) {
+            continue;
+        }
+        if (f->removed) {
+            forget(d, f);
+        } else {
+            f->entry_durable = true;
+        }
+    }
+}
+
+static enum err run_write(struct sim_disk *d, const struct disk_op *op)
+{
+    struct sim_file *f = find(d, op->path);
+    uint64_t end = op->offset + op->data.len;
+
+    if (d->full && (f == NULL || end > f->view.len)) {
+        return ERR_NO_SPACE;
+    }
+    if (f == NULL) {
+        f = make(d, op->path);
+    }
+    if (op->data.len > 0) {
+        lay(&f->view, op->offset, op->data.data, op->data.len);
+        remember_pending(f, op->offset, buf_slice(&op->data));
+    }
+    if (op->sync) {
+        file_sync(d, f);
+    }
+    return ERR_OK;
+}
+
+static void put_whole(struct sim_disk *d, const char *path, const uint8_t *data, size_t len)
+{
+    struct sim_file *old = find(d, path);
+    struct sim_file *f;
+
+    if (old != NULL) {
+        forget(d, old);
+    }
+    f = make(d, path);
+    buf_reserve(&f->view, len);
+    buf_reserve(&f->platter, len);
+    if (data != NULL) {
+        buf_append(&f->view, data, len);
+        buf_append(&f->platter, data, len);
+    } else if (len > 0) {
+        memset(f->view.data, 0, len);
+        memset(f->platter.data, 0, len);
+        f->view.len = f->platter.len = len;
+    }
+    dir_sync(d, path);
+}
+
+static enum err run_rename(struct sim_disk *d, const struct disk_op *op)
+{
+    struct sim_file *f = find(d, op->path);
+    struct sim_file *target = find(d, op->path2);
+
+    if (f == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (target != NULL && target != f) {
+        forget(d, target);
+    }
+    memcpy(f->path, op->path2, sizeof f->path);
+    dir_sync(d, op->path);
+    dir_sync(d, op->path2);
+    return ERR_OK;
+}
+
+enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *read_out)
+{
+    struct sim_file *f = find(d, op->path);
+
+    switch (op->kind) {
+    case DISK_WRITE:
+        return run_write(d, op);
+    case DISK_ALLOCATE:
+        if (d->full && (f == NULL || f->view.len < op->offset)) {
+            return ERR_NO_SPACE;
+        }
+        put_whole(d, op->path, NULL, (size_t)op->offset);
+        return ERR_OK;
+    case DISK_SYNC:
+        if (f == NULL) {
+            return ERR_NOT_FOUND;
+        }
+        file_sync(d, f);
+        return ERR_OK;
+    case DISK_REPLACE:
+        if (d->full) {
+            return ERR_NO_SPACE;
+        }
+        put_whole(d, op->path, op->data.data == NULL ? (const uint8_t *)"" : op->data.data,
+                  op->data.len);
+        return ERR_OK;
+    case DISK_RENAME:
+        return run_rename(d, op);
+    case DISK_UNLINK:
+        if (f != NULL) {
+            f->removed = true;
+        }
+        return ERR_OK;
+    case DISK_READ:
+        if (f == NULL) {
+            return ERR_NOT_FOUND;
+        }
+        if (op->offset < f->view.len) {
+            size_t left = f->view.len - (size_t)op->offset;
+
+            buf_append(read_out, f->view.data + op->offset,
+                       left < op->read_bytes ? left : op->read_bytes);
+        }
+        return ERR_OK;
+    }
+    UNREACHABLE("disk op kind");
+}
+
+/* Part of a write reaches the file. How much is kept is itself a coin: all, nothing,
+ * a prefix, or each sector for itself. */
+static void lay_torn(struct buf *b, struct prng *rng, const struct sim_write *w)
+{
+    uint64_t mode = prng_below(rng, 4);
+    size_t cut = w->data.len == 0 ? 0 : (size_t)prng_below(rng, w->data.len + 1);
+    size_t at = 0;
+
+    while (at < w->data.len) {
+        uint64_t place = w->offset + at;
+        size_t step = SIM_SECTOR_BYTES - (size_t)(place % SIM_SECTOR_BYTES);
+        bool keep;
+
+        if (step > w->data.len - at) {
+            step = w->data.len - at;
+        }
+        keep = mode == 0 || (mode == 1 && at < cut) || (mode == 2 && prng_chance(rng, 1, 2));
+        if (keep) {
+            lay(b, place, w->data.data + at, step);
+        }
+        at += step;
+    }
+}
+
+/* An op that was running: none, part, or all of it. */
+static void fly(struct sim_disk *d, struct prng *rng, const struct disk_op *op)
+{
+    bool happened = prng_chance(rng, 1, 2);
+    struct buf none = {0};
+
+    switch (op->kind) {
+    case DISK_WRITE: {
+        struct sim_file *f = find(d, op->path);
+        struct sim_write w = {.offset = op->offset, .data = op->data};
+
+        if (f == NULL && (d->full || !happened)) {
+            return;
+        }
+        if (f == NULL) {
+            f = make(d, op->path);
+        }
+        if (d->full && op->offset + op->data.len > f->view.len) {
+            return;
+        }
+        /* The page cache takes it whole or in part; the platter is decided later. */
+        lay_torn(&f->view, rng, &w);
+        remember_pending(f, 0, buf_slice(&f->view));
+        return;
+    }
+    case DISK_ALLOCATE:
+        if (happened && !d->full) {
+            put_whole(d, op->path, NULL, (size_t)prng_below(rng, op->offset + 1));
+            find(d, op->path)->entry_durable = prng_chance(rng, 1, 2);
+        }
+        return;
+    case DISK_SYNC:
+    case DISK_REPLACE:
+    case DISK_RENAME:
+    case DISK_UNLINK:
+        if (happened) {
+            enum err ignored = sim_disk_run(d, op, &none);
+
+            (void)ignored; /* it may fail; nobody is left to be told */
+        }
+        return;
+    case DISK_READ:
+        return;
+    }
+}
+
+static void power_off(struct sim_disk *d, struct prng *rng)
+{
+    for (size_t i = d->count; i > 0; i--) {
+        struct sim_file *f = d->files[i - 1];
+
+        for (size_t k = 0; k < f->pending_count; k++) {
+            lay_torn(&f->platter, rng, &f->pending[k]);
+        }
+        drop_pending(f);
+        f->view.len = 0;
+        buf_append_slice(&f->view, buf_slice(&f->platter));
+        if (f->removed) {
+            bool back = f->entry_durable && prng_chance(rng, 1, 2);
+
+            SOMETIMES(back, "sim_disk: an unlinked file came back");
+            if (!back || find(d, f->path) != NULL) {
+                forget(d, f);
+            } else {
+                f->removed = false;
+            }
+        } else if (!f->entry_durable && prng_chance(rng, 1, 2)) {
+            SOMETIMES(true, "sim_disk: a new file's name was lost");
+            forget(d, f);
+        } else {
+            f->entry_durable = true;
+        }
+    }
+}
+
+void sim_disk_crash(struct sim_disk *d, struct prng *rng, bool power,
+                    const struct disk_op *const *flying, size_t flying_count)
+{
+    for (size_t i = 0; i < flying_count; i++) {
+        fly(d, rng, flying[i]);
+    }
+    if (power) {
+        power_off(d, rng);
+    }
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct sim_file *const *fa = a;
+    const struct sim_file *const *fb = b;
+
+    return strcmp((*fa)->path, (*fb)->path);
+}
+
+static enum err boot_list(void *self, const char *dir,
+                          void (*visit)(void *arg, const char *name, uint64_t bytes), void *arg,
+                          struct diag *why)
+{
+    struct sim_disk *d = self;
+    size_t len = strlen(dir);
+
+    (void)why;
+    qsort(d->files, d->count, sizeof d->files[0], by_path);
+    for (size_t i = 0; i < d->count; i++) {
+        const struct sim_file *f = d->files[i];
+
+        if (!f->removed && dir_len(f->path) == len && memcmp(f->path, dir, len) == 0) {
+            visit(arg, len == 0 ? f->path : f->path + len + 1, f->view.len);
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err boot_read(void *self, const char *path, uint64_t offset, size_t bytes,
+                          struct buf *out, struct diag *why)
+{
+    const struct sim_file *f = find(self, path);
+
+    if (f == NULL) {
+        diag_set(why, "%s: no such file", path);
+        return ERR_NOT_FOUND;
+    }
+    if (offset < f->view.len) {
+        size_t left = f->view.len - (size_t)offset;
+
+        buf_append(out, f->view.data + offset, left < bytes ? left : bytes);
+    }
+    return ERR_OK;
+}
+
+struct disk_boot sim_disk_boot(struct sim_disk *d)
+{
+    return (struct disk_boot){.self = d, .list = boot_list, .read = boot_read};
+}
+
+uint64_t sim_disk_bytes(const struct sim_disk *d)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < d->count; i++) {
+        bytes += d->files[i]->removed ? 0 : d->files[i]->view.len;
+    }
+    return bytes;
+}
+
+uint64_t sim_disk_hash(const struct sim_disk *d)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < d->count; i++) {
+        const struct sim_file *f = d->files[i];
+
+        if (!f->removed) {
+            sum ^= hash64_mix(hash64(f->path, strlen(f->path)), hash64(f->view.data, f->view.len));
+        }
+    }
+    return sum;
+}

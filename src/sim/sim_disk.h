@@ -1,0 +1,52 @@
+/* sim_disk.h - the files of one simulated machine, and what a crash leaves of them.
+ *
+ * Two views of every file: what the running system reads (page cache) and what
+ * is on the platter. An unsynced write may be lost, kept, or torn at 512 bytes by
+ * a power failure, in any order relative to others; a synced one is kept. Killing
+ * only the process loses nothing that was written, yet makes nothing durable.
+ *
+ * Directory entries: those made or removed by ALLOCATE, REPLACE and RENAME are durable
+ * when the op ends, and so are earlier changes in the same directory. A file made by
+ * WRITE becomes durable with its first sync. An UNLINK may be undone by a power
+ * failure until its directory is synced.
+ */
+#ifndef SIM_DISK_H
+#define SIM_DISK_H
+#include "base/base_disk.h"
+#include "base/base_prng.h"
+
+enum { SIM_SECTOR_BYTES = 512 };
+
+struct sim_write {
+    uint64_t offset;
+    struct buf data;
+};
+struct sim_file {
+    char path[DISK_PATH_MAX];
+    struct buf view, platter;
+    struct sim_write *pending; /* in view, not yet on the platter */
+    size_t pending_count, pending_cap;
+    bool entry_durable; /* the name survives a power failure */
+    bool removed;       /* unlinked, and may come back */
+};
+struct sim_disk {
+    struct sim_file **files;
+    size_t count, cap;
+    bool full; /* nothing may grow */
+    bool sync_lies; /* planted: a sync does nothing */
+};
+void sim_disk_free(struct sim_disk *d);
+void sim_disk_wipe(struct sim_disk *d);
+/* Run op to its end. READ fills read_out. ERR_NO_SPACE: nothing changed. */
+MUST_USE enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *read_out);
+/* The process ended, or (power) the machine. flying: ops that had begun and not
+ * ended, at most one per lane; they may have happened, not happened, or torn. */
+void sim_disk_crash(struct sim_disk *d, struct prng *rng, bool power,
+                    const struct disk_op *const *flying, size_t flying_count);
+/* A view for node_open; d is borrowed. */
+struct disk_boot sim_disk_boot(struct sim_disk *d);
+uint64_t sim_disk_bytes(const struct sim_disk *d);
+const struct sim_file *sim_disk_find(const struct sim_disk *d, const char *path);
+/* A hash of everything readable. */
+uint64_t sim_disk_hash(const struct sim_disk *d);
+#endif

@@ -1,0 +1,10 @@
+/* sim_fault.h - what goes wrong, and when: the classes a seed switched on. */
+#ifndef SIM_FAULT_H
+#define SIM_FAULT_H
+struct sim_world;
+
+/* The first of a chain of faults that lasts as long as the phase of faults. */
+void sim_fault_begin(struct sim_world *w);
+/* End every fault: links work, everyone runs, disks have room. */
+void sim_fault_heal(struct sim_world *w);
+#endif

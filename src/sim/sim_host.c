@@ -1,0 +1,731 @@
+#include "sim/sim_host.h"
+
+#include "sim/sim_world.h"
+#include "wire/wire.h"
+
+#include <stdio.h>
+
+static void host_proceed(struct sim_world *w, struct sim_host *h);
+static void turn_event(struct sim_world *w, uint64_t host, uint64_t life);
+
+void sim_host_peer_addr(uint32_t id, char out[NODE_ADDR_MAX])
+{
+    (void)snprintf(out, NODE_ADDR_MAX, "10.0.0.%u:17000", id + 1);
+}
+
+void sim_host_client_addr(uint32_t id, char out[NODE_ADDR_MAX])
+{
+    (void)snprintf(out, NODE_ADDR_MAX, "10.0.0.%u:7000", id + 1);
+}
+
+void sim_host_init(struct sim_world *w, uint32_t id)
+{
+    struct sim_host *h = &w->hosts[id];
+
+    *h = (struct sim_host){.id = id, .rng = {prng_next(&w->rng)}, .odd_number = 1};
+    h->clock.anchor_mono_us = prng_below(&h->rng, 1ULL << 40);
+    if (w->opt.fault[SIM_FAULT_DRIFT]) {
+        h->clock.drift_ppm = (int64_t)prng_below(&h->rng, 1001) - 500;
+    }
+    if (w->opt.fault[SIM_FAULT_WALL_JUMP]) {
+        h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
+    }
+    h->turn_delay_us = prng_between(&h->rng, 1, 100);
+    h->disk.sync_lies = w->opt.bug == SIM_BUG_FSYNC_LIES;
+}
+
+static void inputs_clear(struct sim_inputs *in)
+{
+    for (size_t i = 0; i < in->count; i++) {
+        buf_free(&in->at[i].data);
+    }
+    in->count = 0;
+}
+
+static void host_forget_process(struct sim_host *h)
+{
+    inputs_clear(&h->inbox);
+    inputs_clear(&h->taken);
+    for (size_t i = h->effect_pos; i < h->effects.count; i++) {
+        buf_free(&h->effects.at[i].data);
+        buf_free(&h->effects.at[i].op.data);
+    }
+    h->effects.count = h->effect_pos = 0;
+    for (size_t i = 0; i < h->held_count; i++) {
+        buf_free(&h->held[i].data);
+    }
+    h->held_count = 0;
+    for (unsigned lane = 0; lane < DISK_LANE_COUNT; lane++) {
+        for (size_t i = 0; i < h->lanes[lane].count; i++) {
+            buf_free(&h->lanes[lane].ops[i].data);
+        }
+        h->lanes[lane].count = 0;
+    }
+    h->ticket_count = 0;
+    h->ticket_issued = h->ticket_durable = 0;
+    h->stage = SIM_STAGE_IDLE;
+    h->next_turn_us = 0;
+    h->paused = h->stopping = h->clock_read = h->fail_next_write = false;
+    h->disk_stall_until_us = 0;
+}
+
+void sim_host_free(struct sim_world *w, struct sim_host *h)
+{
+    (void)w;
+    host_forget_process(h);
+    if (h->node != NULL) {
+        node_close(h->node);
+        h->node = NULL;
+    }
+    sim_disk_free(&h->disk);
+    mem_free(h->inbox.at);
+    mem_free(h->taken.at);
+    mem_free(h->held);
+    mem_free(h->tickets);
+    node_effects_free(&h->effects);
+    for (unsigned lane = 0; lane < DISK_LANE_COUNT; lane++) {
+        mem_free(h->lanes[lane].ops);
+    }
+}
+
+/* --- turns --- */
+
+static void schedule_turn(struct sim_world *w, struct sim_host *h, uint64_t at_us)
+{
+    if (h->node == NULL || h->paused || h->stage != SIM_STAGE_IDLE) {
+        return;
+    }
+    if (h->next_turn_us != 0 && h->next_turn_us <= at_us) {
+        return;
+    }
+    h->next_turn_us = at_us;
+    sim_at(w, at_us, turn_event, h->id, h->life);
+}
+
+static void schedule_tick(struct sim_world *w, struct sim_host *h)
+{
+    uint64_t due = sim_clock_world_us(&h->clock, node_deadline_us(h->node));
+    uint64_t latest = w->now_us + NODE_TICK_US;
+
+    if (due > latest) {
+        due = latest;
+    }
+    if (due <= w->now_us) {
+        due = w->now_us + 1;
+    }
+    schedule_turn(w, h, due + prng_below(&h->rng, 200));
+}
+
+void sim_host_input(struct sim_world *w, struct sim_host *h, struct sim_input *in, bool wake)
+{
+    struct sim_inputs *box = &h->inbox;
+
+    CHECK(h->node != NULL);
+    if (box->count == box->cap) {
+        box->cap = box->cap == 0 ? 32 : box->cap * 2;
+        box->at = mem_realloc(box->at, box->cap * sizeof box->at[0]);
+    }
+    box->at[box->count++] = *in;
+    if (wake) {
+        schedule_turn(w, h, w->now_us + 1 + prng_below(&h->rng, h->turn_delay_us));
+    }
+}
+
+static void resume_event(struct sim_world *w, uint64_t host, uint64_t life)
+{
+    struct sim_host *h = &w->hosts[host];
+
+    if (h->life == life && h->paused && w->now_us >= h->paused_until_us) {
+        sim_host_resume(w, h);
+    }
+}
+
+void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
+{
+    if (h->node == NULL || h->paused) {
+        return;
+    }
+    sim_say(w, SIM_LOG_SHORT, "n%u paused for %lu us in stage %d", h->id, for_us, (int)h->stage);
+    h->paused = true;
+    h->paused_until_us = w->now_us + for_us;
+    h->next_turn_us = 0;
+    sim_at(w, h->paused_until_us, resume_event, h->id, h->life);
+}
+
+void sim_host_resume(struct sim_world *w, struct sim_host *h)
+{
+    if (h->node == NULL || !h->paused) {
+        return;
+    }
+    h->paused = false;
+    sim_say(w, SIM_LOG_SHORT, "n%u resumed", h->id);
+    if (h->stage == SIM_STAGE_IDLE) {
+        schedule_turn(w, h, w->now_us + 1);
+    } else {
+        host_proceed(w, h);
+    }
+}
+
+static void turn_event(struct sim_world *w, uint64_t host, uint64_t life)
+{
+    struct sim_host *h = &w->hosts[host];
+
+    if (h->life != life || h->node == NULL || h->paused || h->next_turn_us != w->now_us ||
+        h->stage != SIM_STAGE_IDLE) {
+        return;
+    }
+    h->next_turn_us = 0;
+    host_proceed(w, h);
+}
+
+static bool turn_fault(struct sim_world *w, struct sim_host *h, enum sim_fault fault, uint32_t ppm)
+{
+    return w->phase == SIM_FAULTS && w->opt.fault[fault] && prng_chance(&h->rng, ppm, 1000000);
+}
+
+static bool maybe_pause(struct sim_world *w, struct sim_host *h)
+{
+    if (!turn_fault(w, h, SIM_FAULT_TURN_PAUSE, w->opt.turn_pause_ppm)) {
+        return false;
+    }
+    w->faults++;
+    sim_host_pause(w, h, prng_between(&h->rng, 1000, w->opt.fault_long_us));
+    return true;
+}
+
+static void read_clock(struct sim_world *w, struct sim_host *h)
+{
+    h->now = (struct node_time){.mono_us = sim_clock_mono_us(&h->clock, w->now_us),
+                                .wall_ms = sim_clock_wall_ms(&h->clock, w->now_us)};
+}
+
+/* --- tickets: which log writes are durable --- */
+
+static struct sim_ticket *ticket_find(struct sim_host *h, uint64_t ticket)
+{
+    for (size_t i = 0; i < h->ticket_count; i++) {
+        if (h->tickets[i].ticket == ticket) {
+            return &h->tickets[i];
+        }
+    }
+    return NULL;
+}
+
+static void ticket_issue(struct sim_world *w, struct sim_host *h, uint64_t ticket)
+{
+    struct sim_ticket *t = ticket_find(h, ticket);
+
+    if (t == NULL) {
+        if (ticket <= h->ticket_issued) {
+            sim_found(w, "n%u: log ticket %lu issued after %lu: tickets must grow", h->id, ticket,
+                      h->ticket_issued);
+            return;
+        }
+        if (h->ticket_count == h->ticket_cap) {
+            h->ticket_cap = h->ticket_cap == 0 ? 8 : h->ticket_cap * 2;
+            h->tickets = mem_realloc(h->tickets, h->ticket_cap * sizeof h->tickets[0]);
+        }
+        t = &h->tickets[h->ticket_count++];
+        *t = (struct sim_ticket){.ticket = ticket};
+        h->ticket_issued = ticket;
+    }
+    t->open++;
+    t->failed = false;
+}
+
+static void ticket_done(struct sim_host *h, uint64_t ticket, bool ok)
+{
+    struct sim_ticket *t = ticket_find(h, ticket);
+
+    CHECK(t != NULL);
+    CHECK(t->open > 0);
+    t->open--;
+    t->failed = t->failed || !ok;
+    while (h->ticket_count > 0 && h->tickets[0].open == 0 && !h->tickets[0].failed) {
+        h->ticket_durable = h->tickets[0].ticket;
+        memmove(&h->tickets[0], &h->tickets[1], (h->ticket_count - 1) * sizeof h->tickets[0]);
+        h->ticket_count--;
+    }
+}
+
+/* --- the disk lanes --- */
+
+static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane);
+
+static uint64_t disk_latency_us(struct sim_world *w, struct sim_host *h, const struct disk_op *op)
+{
+    bool syncs = op->sync || op->kind == DISK_SYNC || op->kind == DISK_ALLOCATE ||
+                 op->kind == DISK_REPLACE || op->kind == DISK_RENAME;
+    uint64_t us = 1 + prng_below(&h->rng, 2 * w->opt.disk_write_us) + op->data.len / 1000;
+
+    if (syncs) {
+        us += w->opt.disk_sync_us / 2 + prng_below(&h->rng, w->opt.disk_sync_us + 1);
+    }
+    if (w->phase == SIM_FAULTS && w->opt.fault[SIM_FAULT_SLOW_DISK] &&
+        prng_chance(&h->rng, 1, 500)) {
+        us += prng_below(&h->rng, w->opt.fault_long_us);
+    }
+    if (h->disk_stall_until_us > w->now_us + us) {
+        us = h->disk_stall_until_us - w->now_us;
+    }
+    return us;
+}
+
+static void lane_start(struct sim_world *w, struct sim_host *h, unsigned lane)
+{
+    if (h->lanes[lane].count > 0) {
+        sim_in(w, disk_latency_us(w, h, &h->lanes[lane].ops[0]), disk_event, h->id,
+               (uint64_t)h->life << 8 | lane);
+    }
+}
+
+static bool op_is_ticket(const struct disk_op *op)
+{
+    return op->lane == DISK_LANE_LOG && op->kind == DISK_WRITE && op->sync;
+}
+
+static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
+{
+    struct sim_host *h = &w->hosts[host];
+    struct sim_lane *l = &h->lanes[life_lane & 255];
+    struct sim_input in = {.kind = SIM_IN_DISK};
+    struct disk_op op;
+
+    if (h->life != life_lane >> 8) {
+        return;
+    }
+    CHECK(l->count > 0);
+    op = l->ops[0];
+    l->count--;
+    memmove(&l->ops[0], &l->ops[1], l->count * sizeof l->ops[0]);
+    in.done.token = op.token;
+    if (h->fail_next_write && op.kind == DISK_WRITE) {
+        struct prng coin = h->rng;
+        enum err ignored = prng_chance(&coin, 1, 2) ? sim_disk_run(&h->disk, &op, &in.data) : ERR_OK;
+
+        (void)ignored; /* what a failed write left behind is unknown */
+        h->fail_next_write = false;
+        in.done.err = ERR_IO;
+        sim_say(w, SIM_LOG_SHORT, "n%u disk error on %s", h->id, op.path);
+    } else {
+        in.done.err = sim_disk_run(&h->disk, &op, &in.data);
+    }
+    if (in.done.err != ERR_OK) {
+        diag_set(&in.done.why, "%s: simulated: %s", op.path, err_text(in.done.err));
+    }
+    sim_trace(w, 0xd15c + op.kind, hash64_mix(op.token, in.done.err));
+    sim_say(w, SIM_LOG_FULL, "n%u disk done kind=%d %s token=%lu offset=%lu bytes=%zu %s", h->id,
+            (int)op.kind, op.path, op.token, op.offset, op.data.len, err_name(in.done.err));
+    in.number = op_is_ticket(&op) ? 1 : 0;
+    buf_free(&op.data);
+    sim_host_input(w, h, &in, true);
+    lane_start(w, h, (unsigned)(life_lane & 255));
+}
+
+static void lane_push(struct sim_world *w, struct sim_host *h, struct disk_op *op)
+{
+    struct sim_lane *l = &h->lanes[op->lane];
+
+    CHECK(op->lane < DISK_LANE_COUNT);
+    if (op_is_ticket(op)) {
+        ticket_issue(w, h, op->token);
+    }
+    if (l->count == l->cap) {
+        l->cap = l->cap == 0 ? 16 : l->cap * 2;
+        l->ops = mem_realloc(l->ops, l->cap * sizeof l->ops[0]);
+    }
+    l->ops[l->count++] = *op;
+    op->data = (struct buf){0};
+    if (l->count == 1) {
+        lane_start(w, h, op->lane);
+    }
+}
+
+/* --- effects --- */
+
+static void send_now(struct sim_world *w, struct sim_host *h, struct node_effect *e)
+{
+    sim_trace(w, 0x5e0d + h->id, hash64_mix(e->conn, hash64(e->data.data, e->data.len)));
+    sim_net_send(w, h, e->conn, &e->data);
+}
+
+/* Planted bugs: whether the frames carry a raft message of a kind whose gate the faulty driver forgets. */
+static bool bug_skips_gate(const struct sim_world *w, const struct node_effect *e)
+{
+    enum raft_msg_kind culprit =
+        w->opt.bug == SIM_BUG_VOTE_BEFORE_FSYNC ? RAFT_MSG_VOTE_REPLY : RAFT_MSG_APPEND_REPLY;
+    struct wire_entries entries = {0};
+    struct wire_frame f;
+    size_t at = 0;
+    bool skip = false;
+
+    if (w->opt.bug == SIM_BUG_GATES_IGNORED) {
+        return true;
+    }
+    if (w->opt.bug != SIM_BUG_VOTE_BEFORE_FSYNC && w->opt.bug != SIM_BUG_ACK_BEFORE_FSYNC) {
+        return false;
+    }
+    while (wire_next(e->data.data + at, e->data.len - at, &f) == ERR_OK) {
+        struct reader r = reader_of(f.payload.data, f.payload.len);
+        struct raft_msg m;
+        uint32_t group;
+
+        while (f.type == WIRE_RAFT && reader_left(&r) > 0 &&
+               wire_get_raft(&r, &group, &m, &entries) == ERR_OK) {
+            skip = skip || m.kind == culprit;
+        }
+        at += f.used;
+    }
+    wire_entries_free(&entries);
+    return skip;
+}
+
+static void hold(struct sim_world *w, struct sim_host *h, struct node_effect *e)
+{
+    size_t pos = h->held_count;
+
+    if (h->ticket_issued > 0 && e->gate > h->ticket_issued + 1) {
+        sim_found(w, "n%u: a gate on ticket %lu, yet the newest log write is %lu", h->id, e->gate,
+                  h->ticket_issued);
+    }
+    if (h->held_count == h->held_cap) {
+        h->held_cap = h->held_cap == 0 ? 16 : h->held_cap * 2;
+        h->held = mem_realloc(h->held, h->held_cap * sizeof h->held[0]);
+    }
+    while (pos > 0 && h->held[pos - 1].gate > e->gate) {
+        h->held[pos] = h->held[pos - 1];
+        pos--;
+    }
+    h->held[pos] = *e;
+    e->data = (struct buf){0};
+    h->held_count++;
+}
+
+static void release_held(struct sim_world *w, struct sim_host *h)
+{
+    size_t ready = 0;
+
+    while (ready < h->held_count && h->held[ready].gate <= h->ticket_durable) {
+        send_now(w, h, &h->held[ready]);
+        ready++;
+    }
+    h->held_count -= ready;
+    memmove(h->held, h->held + ready, h->held_count * sizeof h->held[0]);
+}
+
+static const char *effect_name(enum node_effect_kind kind)
+{
+    static const char *const names[] = {"send", "close", "dial", "read", "disk", "log", "ready",
+                                        "stop"};
+
+    return names[kind];
+}
+
+static void restart_event(struct sim_world *w, uint64_t host, uint64_t life)
+{
+    struct sim_host *h = &w->hosts[host];
+
+    h->restarting = false;
+    if (h->life == life && h->node == NULL) {
+        sim_host_start(w, h);
+    }
+}
+
+void sim_host_start_in(struct sim_world *w, struct sim_host *h, uint64_t delay_us)
+{
+    if (h->node == NULL) {
+        h->restarting = true;
+        sim_in(w, delay_us, restart_event, h->id, h->life);
+    }
+}
+
+static void node_stopped(struct sim_world *w, struct sim_host *h, const struct node_effect *e)
+{
+    bool allowed = h->stopping || w->opt.fault[SIM_FAULT_DISK_ERROR];
+
+    sim_say(w, SIM_LOG_SHORT, "n%u stops: %s %s", h->id, err_name(e->err),
+            e->err == ERR_OK ? "" : e->why.text);
+    if (!allowed) {
+        sim_found(w, "n%u stopped by itself: %s: %s", h->id, err_name(e->err), e->why.text);
+    }
+    sim_host_crash(w, h, prng_chance(&h->rng, 1, 4));
+    sim_host_start_in(w, h, prng_between(&h->rng, 1000, 500000));
+}
+
+/* False: the process is gone. */
+static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effect *e)
+{
+    sim_trace(w, 0xefec + e->kind, hash64_mix(h->id, e->conn));
+    sim_say(w, SIM_LOG_FULL, "n%u %s conn=%lu gate=%lu bytes=%zu", h->id, effect_name(e->kind),
+            e->conn, e->gate, e->data.len);
+    switch (e->kind) {
+    case NODE_SEND:
+        if (e->gate <= h->ticket_durable || bug_skips_gate(w, e)) {
+            send_now(w, h, e);
+        } else {
+            hold(w, h, e);
+        }
+        return true;
+    case NODE_CLOSE:
+        sim_net_close(w, h, e->conn);
+        return true;
+    case NODE_DIAL:
+        sim_net_dial(w, h, e->conn, e->addr);
+        return true;
+    case NODE_READ:
+        sim_net_read(w, h, e->conn, e->on);
+        return true;
+    case NODE_DISK:
+        sim_trace(w, 0xd15c, hash64_mix(hash64(e->op.path, strlen(e->op.path)),
+                                        hash64(e->op.data.data, e->op.data.len)));
+        lane_push(w, h, &e->op);
+        return true;
+    case NODE_LOG:
+        sim_say(w, e->level >= NODE_LOG_WARN ? SIM_LOG_SHORT : SIM_LOG_FULL, "n%u log %.*s", h->id,
+                (int)e->data.len, (const char *)e->data.data);
+        buf_free(&e->data);
+        return true;
+    case NODE_READY:
+        sim_say(w, SIM_LOG_SHORT, "n%u ready", h->id);
+        h->founded = true;
+        return true;
+    case NODE_STOP:
+        node_stopped(w, h, e);
+        return false;
+    }
+    UNREACHABLE("node effect kind");
+}
+
+static void feed(struct sim_host *h, struct sim_input *in)
+{
+    switch (in->kind) {
+    case SIM_IN_ACCEPTED:
+        node_accepted(h->node, in->number, in->conn_kind, in->addr);
+        break;
+    case SIM_IN_DIALED:
+        node_dialed(h->node, in->number);
+        break;
+    case SIM_IN_CLOSED:
+        node_closed(h->node, in->number, in->reason);
+        break;
+    case SIM_IN_RECEIVED:
+        node_received(h->node, in->number, in->data.data, in->data.len);
+        break;
+    case SIM_IN_SENT:
+        node_sent(h->node, in->number, in->unsent);
+        break;
+    case SIM_IN_DISK:
+        if (in->number == 1) {
+            ticket_done(h, in->done.token, in->done.err == ERR_OK);
+        }
+        in->done.data = buf_slice(&in->data);
+        node_disk_done(h->node, &in->done);
+        break;
+    case SIM_IN_STOP:
+        node_stop(h->node);
+        break;
+    }
+    buf_free(&in->data);
+}
+
+static void run_node(struct sim_world *w, struct sim_host *h)
+{
+    node_begin(h->node, h->now);
+    for (size_t i = 0; i < h->taken.count; i++) {
+        struct sim_input *in = &h->taken.at[i];
+
+        /* The node may have closed the connection meanwhile. */
+        if (in->kind == SIM_IN_DISK || in->kind == SIM_IN_STOP ||
+            sim_net_open(w, h, in->number, in->kind == SIM_IN_CLOSED)) {
+            feed(h, in);
+        } else {
+            buf_free(&in->data);
+        }
+    }
+    h->taken.count = 0;
+    node_tick(h->node);
+    node_end(h->node, &h->effects);
+    h->effect_pos = 0;
+    h->turns++;
+    w->turns++;
+    sim_trace(w, 0x7019, hash64_mix(h->id, h->effects.count));
+    node_check(h->node, h->turns % 1024 == 0);
+    sim_check_raft_turn(w, h);
+}
+
+/* Run what is left of the effects. False: crashed, or paused in between. */
+static bool run_effects(struct sim_world *w, struct sim_host *h)
+{
+    uint32_t life = h->life;
+    bool crash = turn_fault(w, h, SIM_FAULT_TURN_CRASH, w->opt.turn_crash_ppm);
+    size_t crash_at = h->effect_pos;
+
+    if (crash) {
+        crash_at += (size_t)prng_below(&h->rng, h->effects.count - h->effect_pos + 1);
+    }
+    while (h->effect_pos < h->effects.count) {
+        if (crash && h->effect_pos == crash_at) {
+            break;
+        }
+        if (!run_effect(w, h, &h->effects.at[h->effect_pos]) || h->life != life) {
+            return false;
+        }
+        h->effect_pos++;
+        if (w->opt.fault[SIM_FAULT_TURN_PAUSE] && h->effect_pos < h->effects.count &&
+            prng_chance(&h->rng, 1, 16) && maybe_pause(w, h)) {
+            return false;
+        }
+    }
+    if (crash) {
+        w->faults++;
+        sim_say(w, SIM_LOG_SHORT, "n%u crashes after effect %zu of %zu", h->id, crash_at,
+                h->effects.count);
+        sim_host_crash(w, h, w->opt.fault[SIM_FAULT_POWER] && prng_chance(&h->rng, 1, 2));
+        sim_host_start_in(w, h, prng_between(&h->rng, 100, 2 * w->opt.fault_long_us / 3));
+        return false;
+    }
+    h->effects.count = h->effect_pos = 0;
+    return true;
+}
+
+static void take_inputs(struct sim_host *h)
+{
+    struct sim_inputs empty = h->taken;
+
+    CHECK(empty.count == 0);
+    h->taken = h->inbox;
+    h->inbox = empty;
+}
+
+static void host_proceed(struct sim_world *w, struct sim_host *h)
+{
+    bool early = w->opt.bug == SIM_BUG_LEASE_AFTER_PAUSE;
+
+    if (h->stage == SIM_STAGE_IDLE) {
+        if (early) { /* planted: the clock first, what arrived meanwhile later */
+            read_clock(w, h);
+        } else {
+            take_inputs(h);
+        }
+        h->stage = SIM_STAGE_COLLECTED;
+        if (maybe_pause(w, h)) {
+            return;
+        }
+    }
+    if (h->stage == SIM_STAGE_COLLECTED) {
+        if (early) {
+            take_inputs(h);
+        } else {
+            read_clock(w, h);
+        }
+        run_node(w, h);
+        if (w->found) {
+            return;
+        }
+        h->stage = SIM_STAGE_RUNNING;
+        release_held(w, h);
+        if (maybe_pause(w, h)) {
+            return;
+        }
+    }
+    if (run_effects(w, h)) {
+        h->stage = SIM_STAGE_IDLE;
+        schedule_tick(w, h);
+        if (h->inbox.count > 0) {
+            schedule_turn(w, h, w->now_us + 1 + prng_below(&h->rng, h->turn_delay_us));
+        }
+    }
+}
+
+/* --- start and end --- */
+
+static void host_config(struct sim_world *w, struct sim_host *h, struct node_config *cfg)
+{
+    node_config_defaults(cfg);
+    sim_host_client_addr(h->id, cfg->client_addr);
+    sim_host_peer_addr(h->id, cfg->peer_addr);
+    cfg->start = h->wiped ? NODE_START_JOIN : NODE_START_FOUND;
+    if (w->opt.hosts == 1) {
+        cfg->start = NODE_START_BOOTSTRAP;
+    }
+    cfg->seed_count = w->opt.hosts;
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        sim_host_peer_addr(i, cfg->seeds[i]);
+    }
+    cfg->partitions = w->opt.partitions;
+    cfg->replicas = w->opt.replicas;
+    cfg->heartbeat_us = w->opt.heartbeat_us;
+    cfg->election_us_min = w->opt.election_us_min;
+    cfg->election_us_max = w->opt.election_us_max;
+    cfg->request_timeout_us = w->opt.request_timeout_us;
+    cfg->lease_reads = w->opt.lease_reads;
+    cfg->segment_bytes = w->opt.segment_bytes;
+    cfg->checkpoint_log_bytes = w->opt.checkpoint_log_bytes;
+    cfg->log_memory_bytes = w->opt.log_memory_bytes;
+}
+
+void sim_host_start(struct sim_world *w, struct sim_host *h)
+{
+    struct disk_boot boot = sim_disk_boot(&h->disk);
+    struct node_config cfg;
+    struct diag why = {0};
+    uint8_t entropy[32];
+    enum err err;
+
+    CHECK(h->node == NULL);
+    host_config(w, h, &cfg);
+    for (unsigned i = 0; i < 4; i++) {
+        store_u64le(entropy + 8 * i, prng_next(&h->rng));
+    }
+    read_clock(w, h);
+    sim_trace(w, 0x57a27, sim_disk_hash(&h->disk));
+    err = node_open(&cfg, &boot, h->now, entropy, &h->node, &why);
+    if (err != ERR_OK) {
+        h->node = NULL;
+        sim_found(w, "n%u cannot open its directory: %s: %s", h->id, err_name(err), why.text);
+        return;
+    }
+    h->life++;
+    h->odd_number = 1;
+    sim_say(w, SIM_LOG_SHORT, "n%u starts, life %u, %lu bytes on disk", h->id, h->life,
+            sim_disk_bytes(&h->disk));
+    sim_check_raft_started(w, h);
+    schedule_turn(w, h, w->now_us + 1);
+}
+
+void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
+{
+    const struct disk_op *flying[DISK_LANE_COUNT];
+    size_t flying_count = 0;
+
+    if (h->node == NULL) {
+        return;
+    }
+    sim_say(w, SIM_LOG_SHORT, "n%u down (%s)", h->id, power ? "power" : "process");
+    for (unsigned lane = 0; lane < DISK_LANE_COUNT; lane++) {
+        if (h->lanes[lane].count > 0) {
+            flying[flying_count++] = &h->lanes[lane].ops[0];
+        }
+    }
+    sim_disk_crash(&h->disk, &h->rng, power, flying, flying_count);
+    sim_net_host_down(w, h, power);
+    node_close(h->node);
+    h->node = NULL;
+    h->life++;
+    host_forget_process(h);
+    if (power) { /* the clock counts from boot */
+        sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm);
+        h->clock.anchor_mono_us = prng_below(&h->rng, 1000000);
+    }
+}
+
+void sim_host_stop(struct sim_world *w, struct sim_host *h)
+{
+    struct sim_input in = {.kind = SIM_IN_STOP};
+
+    if (h->node != NULL && !h->stopping) {
+        sim_say(w, SIM_LOG_SHORT, "n%u is asked to stop", h->id);
+        h->stopping = true;
+        sim_host_input(w, h, &in, true);
+    }
+}

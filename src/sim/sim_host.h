@@ -1,0 +1,106 @@
+/* sim_host.h - one simulated machine: a node, its driver, its disk and clocks.
+ *
+ * The driver follows node.h to the letter and checks that it can: it keeps its own
+ * account of which log tickets are durable, holds gated effects back, and reports a
+ * gate that no log write will ever open.
+ */
+#ifndef SIM_HOST_H
+#define SIM_HOST_H
+#include "node/node.h"
+#include "sim/sim_clock.h"
+#include "sim/sim_disk.h"
+
+struct sim_world;
+
+enum sim_input_kind {
+    SIM_IN_ACCEPTED,
+    SIM_IN_DIALED,
+    SIM_IN_CLOSED,
+    SIM_IN_RECEIVED,
+    SIM_IN_SENT,
+    SIM_IN_DISK,
+    SIM_IN_STOP,
+};
+struct sim_input {
+    enum sim_input_kind kind;
+    uint64_t number; /* the node's connection number */
+    enum node_conn_kind conn_kind;
+    size_t unsent;
+    struct buf data; /* RECEIVED; DISK: what was read */
+    char addr[NODE_ADDR_MAX];
+    const char *reason;
+    struct disk_done done;
+};
+struct sim_inputs {
+    struct sim_input *at;
+    size_t count, cap;
+};
+
+/* An op waiting in a lane; the first one is running. */
+struct sim_lane {
+    struct disk_op *ops;
+    size_t count, cap;
+};
+struct sim_ticket {
+    uint64_t ticket;
+    uint32_t open; /* writes not yet completed */
+    bool failed;   /* one failed and was not issued again */
+};
+
+enum sim_stage {
+    SIM_STAGE_IDLE,
+    SIM_STAGE_COLLECTED, /* inputs taken, clock not yet read */
+    SIM_STAGE_RUNNING,   /* effects partly run */
+};
+
+struct sim_host {
+    uint32_t id;
+    struct node *node; /* NULL: down */
+    uint32_t life;     /* counts starts and crashes; late events of older lives are void */
+    struct sim_disk disk;
+    struct sim_clock clock;
+    struct prng rng;
+    bool paused, stopping, wiped, founded;
+    uint64_t paused_until_us;
+    bool restarting; /* a start is scheduled */
+    uint64_t next_turn_us; /* 0: none scheduled */
+    uint64_t turn_delay_us; /* a busy machine reacts late */
+    enum sim_stage stage;
+    struct sim_inputs inbox, taken;
+    bool clock_read; /* planted: too early */
+    struct node_time now;
+    struct node_effects effects;
+    size_t effect_pos;
+    struct node_effect *held; /* gated sends, in order of tickets */
+    size_t held_count, held_cap;
+    struct sim_lane lanes[DISK_LANE_COUNT];
+    uint64_t disk_stall_until_us; /* ops end no earlier */
+    bool fail_next_write;
+    struct sim_ticket *tickets; /* issued and not durable, growing */
+    size_t ticket_count, ticket_cap;
+    uint64_t ticket_issued, ticket_durable;
+    uint64_t odd_number; /* of accepted connections */
+    uint64_t turns;
+    uint64_t corrupt_starts;
+};
+void sim_host_init(struct sim_world *w, uint32_t id);
+void sim_host_free(struct sim_world *w, struct sim_host *h);
+/* Open the directory and run. */
+void sim_host_start(struct sim_world *w, struct sim_host *h);
+/* Start after a delay, unless it is up or about to be. */
+void sim_host_start_in(struct sim_world *w, struct sim_host *h, uint64_t delay_us);
+/* power: the machine; else the process alone. */
+void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power);
+void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us);
+void sim_host_resume(struct sim_world *w, struct sim_host *h);
+/* A clean stop, then a start. */
+void sim_host_stop(struct sim_world *w, struct sim_host *h);
+/* Takes in->data. */
+void sim_host_input(struct sim_world *w, struct sim_host *h, struct sim_input *in, bool wake);
+void sim_host_peer_addr(uint32_t id, char out[NODE_ADDR_MAX]);
+void sim_host_client_addr(uint32_t id, char out[NODE_ADDR_MAX]);
+static inline bool sim_host_up(const struct sim_host *h)
+{
+    return h->node != NULL;
+}
+#endif

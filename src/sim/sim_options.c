@@ -1,0 +1,122 @@
+#include "sim/sim_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SIM_BUG_NAME(id, name, what) name,
+static const char *const bug_names[] = {SIM_BUG_LIST(SIM_BUG_NAME)};
+#define SIM_BUG_WHAT(id, name, what) what,
+static const char *const bug_whats[] = {SIM_BUG_LIST(SIM_BUG_WHAT)};
+#define SIM_FAULT_NAME(id, name) name,
+static const char *const fault_names[] = {SIM_FAULT_LIST(SIM_FAULT_NAME)};
+
+const char *sim_bug_name(enum sim_bug bug)
+{
+    CHECK(bug < SIM_BUG_COUNT);
+    return bug_names[bug];
+}
+
+const char *sim_bug_what(enum sim_bug bug)
+{
+    CHECK(bug < SIM_BUG_COUNT);
+    return bug_whats[bug];
+}
+
+const char *sim_fault_name(enum sim_fault fault)
+{
+    CHECK(fault < SIM_FAULT_COUNT);
+    return fault_names[fault];
+}
+
+static uint64_t pick(struct prng *p, const uint64_t *of, size_t count)
+{
+    return of[prng_below(p, count)];
+}
+#define PICK(p, ...)                                                                               \
+    pick((p), (const uint64_t[]){__VA_ARGS__},                                                     \
+         sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+static void draw_product(struct sim_options *o, struct prng *p)
+{
+    o->hosts = (uint32_t)PICK(p, 1, 3, 3, 3, 3, 3, 3, 5);
+    o->partitions = (uint32_t)PICK(p, 1, 2, 4, 4, 8);
+    o->replicas = o->hosts == 5 ? (uint32_t)PICK(p, 3, 5) : 3;
+    o->heartbeat_us = PICK(p, 20000, 50000, 50000, 100000);
+    o->election_us_min = o->heartbeat_us * PICK(p, 4, 6, 6, 10);
+    o->election_us_max = o->election_us_min * PICK(p, 2, 2, 3, 6);
+    o->request_timeout_us = PICK(p, 500000, 2000000, 5000000);
+    o->lease_reads = prng_chance(p, 3, 4);
+    o->segment_bytes = (uint32_t)PICK(p, 64U << 10, 64U << 10, 128U << 10, 1U << 20);
+    o->checkpoint_log_bytes = PICK(p, 64U << 10, 256U << 10, 1U << 20, 8U << 20);
+    o->log_memory_bytes = PICK(p, 1U << 10, 8U << 10, 64U << 10, 8U << 20);
+}
+
+static void draw_workload(struct sim_options *o, struct prng *p)
+{
+    o->clients = (uint32_t)prng_between(p, 2, 8);
+    o->keys = (uint32_t)prng_between(p, 3, 12);
+    o->value_bytes_max = (uint32_t)PICK(p, 0, 16, 100, 1000, 8000);
+    o->pipeline_max = (uint32_t)PICK(p, 1, 1, 3, 8);
+    o->think_us = PICK(p, 2000, 10000, 30000, 100000);
+    o->read_percent = (uint32_t)PICK(p, 10, 30, 50, 80);
+    for (unsigned i = 0; i < SIM_FAMILY_COUNT; i++) {
+        o->family_weight[i] = (uint32_t)PICK(p, 0, 1, 1, 3);
+    }
+    o->family_weight[prng_below(p, SIM_FAMILY_COUNT)] = 2; /* never nothing at all */
+}
+
+static void draw_faults(struct sim_options *o, struct prng *p)
+{
+    uint64_t density = PICK(p, 1, 2, 3); /* of 4: few classes, half, most */
+
+    o->latency_us = PICK(p, 50, 100, 500, 2000, 10000);
+    o->jitter_us = o->latency_us * PICK(p, 0, 1, 1, 5);
+    o->cut_permille = (uint32_t)PICK(p, 0, 20, 200);
+    o->disk_write_us = PICK(p, 10, 50, 200);
+    o->disk_sync_us = PICK(p, 100, 200, 1000, 10000, 50000);
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        bool on = prng_chance(p, density, 4);
+
+        o->fault[i] = on && (o->fault_mask_off & (1U << i)) == 0;
+    }
+    o->fault_gap_us = PICK(p, 200000, 500000, 1000000, 3000000);
+    o->fault_long_us = PICK(p, 100000, 1000000, 3000000, 6000000);
+    o->turn_crash_ppm = (uint32_t)PICK(p, 20, 100, 500);
+    o->turn_pause_ppm = (uint32_t)PICK(p, 20, 200, 1000);
+    o->frame_drop_permille = (uint32_t)PICK(p, 0, 10, 100, 300);
+    o->frame_twice_permille = (uint32_t)PICK(p, 0, 10, 200);
+    o->frame_late_permille = (uint32_t)PICK(p, 0, 10, 200);
+    o->faults_while_founding = prng_chance(p, 1, 4);
+}
+
+void sim_options_draw(struct sim_options *o)
+{
+    struct prng p = {o->seed ^ 0x5ee0d5ee0dULL};
+
+    draw_product(o, &p);
+    draw_workload(o, &p);
+    draw_faults(o, &p);
+    CHECK(o->hosts >= 1 && o->hosts <= SIM_HOSTS_MAX);
+    CHECK(o->clients >= 1 && o->clients <= SIM_CLIENTS_MAX);
+    CHECK(o->keys >= 1 && o->keys <= SIM_KEYS_MAX);
+}
+
+void sim_options_text(const struct sim_options *o, char *out, size_t size)
+{
+    int at = snprintf(out, size,
+                      "hosts=%u partitions=%u replicas=%u clients=%u keys=%u heartbeat=%lums "
+                      "election=%lu-%lums lease=%d segment=%uK log=%luK memory=%luK value<=%u "
+                      "pipeline<=%u think=%lums latency=%lu+%luus sync=%luus gap=%lums faults=",
+                      o->hosts, o->partitions, o->replicas, o->clients, o->keys,
+                      o->heartbeat_us / 1000, o->election_us_min / 1000, o->election_us_max / 1000,
+                      o->lease_reads, o->segment_bytes >> 10, o->checkpoint_log_bytes >> 10,
+                      o->log_memory_bytes >> 10, o->value_bytes_max, o->pipeline_max,
+                      o->think_us / 1000, o->latency_us, o->jitter_us, o->disk_sync_us,
+                      o->fault_gap_us / 1000);
+
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        if (o->fault[i] && at > 0 && (size_t)at < size) {
+            at += snprintf(out + at, size - (size_t)at, "%s,", fault_names[i]);
+        }
+    }
+}

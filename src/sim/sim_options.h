@@ -1,0 +1,97 @@
+/* sim_options.h - what a run is made of: some given, most drawn from the seed.
+ *
+ * Swarm testing (Groce et al. 2012): each seed switches whole classes of faults
+ * and commands on or off, so that rare combinations get runs of their own instead
+ * of being drowned in an average of everything.
+ */
+#ifndef SIM_OPTIONS_H
+#define SIM_OPTIONS_H
+#include "base/base_prng.h"
+
+enum { SIM_HOSTS_MAX = 5, SIM_CLIENTS_MAX = 12, SIM_KEYS_MAX = 32 };
+
+enum sim_log { SIM_LOG_NONE, SIM_LOG_SHORT, SIM_LOG_FULL };
+
+/* Bugs put in on purpose, to prove that a run finds them. */
+#define SIM_BUG_LIST(X)                                                                            \
+    X(SIM_BUG_NONE, "none", "nothing is planted")                                                  \
+    X(SIM_BUG_CANARY, "canary", "a checker that fails on purpose: reporting works")                \
+    X(SIM_BUG_VOTE_BEFORE_FSYNC, "vote-before-fsync", "the driver sends votes before their gate")  \
+    X(SIM_BUG_ACK_BEFORE_FSYNC, "ack-before-fsync", "the driver sends append replies early")       \
+    X(SIM_BUG_GATES_IGNORED, "gates-ignored", "the driver ignores every gate")                     \
+    X(SIM_BUG_LEASE_AFTER_PAUSE, "lease-after-pause",                                              \
+      "the driver reads the clock before it collects what arrived")                                \
+    X(SIM_BUG_FSYNC_LIES, "fsync-lies", "the disk reports a sync that did not happen")             \
+    X(SIM_BUG_FIGURE8, "figure8", "raft commits entries of older terms by counting [R s5.4.2]")    \
+    X(SIM_BUG_LEASE_FOREVER, "lease-forever", "raft never lets a lease end")                       \
+    X(SIM_BUG_APPLY_TWICE, "apply-twice", "the simulated client sends a write twice")
+#define SIM_BUG_ENUM(id, name, what) id,
+enum sim_bug { SIM_BUG_LIST(SIM_BUG_ENUM) SIM_BUG_COUNT };
+const char *sim_bug_name(enum sim_bug bug);
+const char *sim_bug_what(enum sim_bug bug);
+
+#define SIM_FAULT_LIST(X)                                                                          \
+    X(SIM_FAULT_KILL, "kill")                   /* the process ends; what it wrote stays */       \
+    X(SIM_FAULT_POWER, "power")                 /* the machine too: unsynced writes suffer */     \
+    X(SIM_FAULT_MASS, "mass")                   /* several or all at once */                      \
+    X(SIM_FAULT_TURN_CRASH, "turn-crash")       /* between any two effects */                     \
+    X(SIM_FAULT_PAUSE, "pause")                 /* SIGSTOP for a while */                         \
+    X(SIM_FAULT_TURN_PAUSE, "turn-pause")       /* in the middle of a turn */                     \
+    X(SIM_FAULT_PARTITION, "partition")         /* groups that cannot talk */                     \
+    X(SIM_FAULT_ONE_WAY, "one-way")             /* one direction of a link is dead */             \
+    X(SIM_FAULT_RESET, "reset")                 /* connections break, often unnoticed */          \
+    X(SIM_FAULT_SLOW_LINK, "slow-link")                                                           \
+    X(SIM_FAULT_FRAMES, "frames")               /* raft frames lost, doubled, reordered */        \
+    X(SIM_FAULT_WALL_JUMP, "wall-jump")         /* the wall clock jumps */                        \
+    X(SIM_FAULT_DRIFT, "drift")                 /* monotonic clocks run apart */                  \
+    X(SIM_FAULT_SLOW_DISK, "slow-disk")         /* an fsync of up to seconds */                   \
+    X(SIM_FAULT_DISK_FULL, "disk-full")                                                           \
+    X(SIM_FAULT_DISK_ERROR, "disk-error")       /* one failed write or sync */                    \
+    X(SIM_FAULT_WIPE, "wipe")                   /* a directory is emptied */                      \
+    X(SIM_FAULT_STOP, "stop")                   /* a clean stop and start */
+#define SIM_FAULT_ENUM(id, name) id,
+enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
+const char *sim_fault_name(enum sim_fault fault);
+
+/* Kinds of keys; each has its own model in the checker. */
+enum sim_family {
+    SIM_REGISTER, /* SET GET SETNX DEL GETSET */
+    SIM_COUNTER,  /* INCR INCRBY GET */
+    SIM_STRING,   /* APPEND GET STRLEN */
+    SIM_HASH,     /* HSET HGET HDEL HMGET */
+    SIM_PAIR,     /* MSET MGET SET on two keys of one hashtag */
+    SIM_FAMILY_COUNT
+};
+
+struct sim_options {
+    /* given */
+    uint64_t seed;
+    uint64_t fault_us; /* length of the first phase */
+    enum sim_log log;
+    enum sim_bug bug;
+    uint32_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
+    /* drawn */
+    uint32_t hosts, partitions, replicas, clients, keys;
+    uint64_t heartbeat_us, election_us_min, election_us_max, request_timeout_us;
+    bool lease_reads;
+    uint32_t segment_bytes;
+    uint64_t checkpoint_log_bytes, log_memory_bytes;
+    uint32_t value_bytes_max, pipeline_max;
+    uint64_t think_us;
+    uint32_t family_weight[SIM_FAMILY_COUNT];
+    uint32_t read_percent;
+    uint64_t latency_us, jitter_us;
+    uint32_t cut_permille; /* a sent piece arrives in several */
+    uint64_t disk_write_us, disk_sync_us;
+    bool fault[SIM_FAULT_COUNT];
+    uint64_t fault_gap_us; /* mean time between two faults */
+    uint64_t fault_long_us; /* they last up to about this long */
+    uint32_t turn_crash_ppm, turn_pause_ppm;
+    uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;
+    bool faults_while_founding;
+};
+/* Fill the drawn part from seed. */
+void sim_options_draw(struct sim_options *o);
+/* One line: everything drawn. Zero-terminated, cut to size. */
+void sim_options_text(const struct sim_options *o, char *out, size_t size);
+#endif

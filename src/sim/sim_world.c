@@ -1,0 +1,313 @@
+#include "sim/sim_world.h"
+
+#include "sim/sim_check_linear.h"
+#include "sim/sim_fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+    STEP_US = 20000,          /* between two looks at the phase */
+    FOUNDING_US = 20000000,   /* at most, without faults */
+    HEALTHY_US = 1000000,
+};
+
+void sim_at(struct sim_world *w, uint64_t at_us, sim_fn *fn, uint64_t a, uint64_t b)
+{
+    CHECK(at_us >= w->now_us);
+    sim_queue_push(&w->queue, at_us, fn, a, b);
+}
+
+void sim_in(struct sim_world *w, uint64_t delay_us, sim_fn *fn, uint64_t a, uint64_t b)
+{
+    sim_at(w, w->now_us + delay_us, fn, a, b);
+}
+
+uint64_t sim_around(struct sim_world *w, uint64_t mean)
+{
+    return prng_below(&w->rng, 2 * mean + 1);
+}
+
+void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (LIKELY(w->opt.log < level)) {
+        return;
+    }
+    va_start(ap, fmt);
+    (void)printf("%4lu.%06lu ", w->now_us / 1000000, w->now_us % 1000000);
+    (void)vprintf(fmt, ap);
+    (void)printf("\n");
+    va_end(ap);
+}
+
+void sim_found(struct sim_world *w, const char *fmt, ...)
+{
+    va_list ap;
+    int at;
+
+    if (w->found) {
+        return;
+    }
+    w->found = true;
+    at = snprintf(w->finding, sizeof w->finding, "at %lu.%06lu s: ", w->now_us / 1000000,
+                  w->now_us % 1000000);
+    CHECK(at > 0);
+    va_start(ap, fmt);
+    (void)vsnprintf(w->finding + at, sizeof w->finding - (size_t)at, fmt, ap);
+    va_end(ap);
+    sim_say(w, SIM_LOG_SHORT, "FINDING %s", w->finding);
+}
+
+/* --- the phases --- */
+
+static void enter(struct sim_world *w, enum sim_phase phase)
+{
+    static const char *const names[] = {"founding", "faults",  "healing", "healthy",
+                                        "reading",  "settling", "done"};
+
+    w->phase = phase;
+    w->phase_since_us = w->now_us;
+    sim_trace(w, 0x9a5e, phase);
+    sim_say(w, SIM_LOG_SHORT, "--- phase %s", names[phase]);
+    if (phase == SIM_HEALTHY) {
+        w->healthy_since_us = w->now_us;
+    }
+    if (phase == SIM_FAULTS) {
+        sim_fault_begin(w);
+    } else if (phase == SIM_HEALING) {
+        sim_fault_heal(w);
+    }
+    for (uint32_t i = 0; i < w->opt.clients; i++) {
+        sim_client_wake(w, &w->clients[i]);
+    }
+}
+
+static uint64_t patience_us(const struct sim_world *w)
+{
+    return 40000000 + 20 * w->opt.election_us_max;
+}
+
+static bool clients_quiet(const struct sim_world *w)
+{
+    for (uint32_t i = 0; i < w->opt.clients; i++) {
+        if (!sim_client_quiet(&w->clients[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool all_read(const struct sim_world *w)
+{
+    for (uint32_t i = 0; i < w->opt.clients; i++) {
+        const struct sim_client *c = &w->clients[i];
+
+        if (c->reads_done * w->opt.clients + i < w->opt.keys || c->waiting_count > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void phase_event(struct sim_world *w, uint64_t converged_since, uint64_t unused);
+
+static uint64_t look(struct sim_world *w, uint64_t converged_since)
+{
+    uint64_t passed = w->now_us - w->phase_since_us;
+    struct diag why = {0};
+
+    switch (w->phase) {
+    case SIM_FOUNDING:
+        if (w->opt.faults_while_founding || sim_check_raft_converged(w, &why)) {
+            enter(w, SIM_FAULTS);
+        } else if (passed > FOUNDING_US) {
+            sim_found(w, "the cluster was not founded in %d s: %s", FOUNDING_US / 1000000,
+                      why.text);
+        }
+        return 0;
+    case SIM_FAULTS:
+        if (passed >= w->opt.fault_us) {
+            enter(w, SIM_HEALING);
+        }
+        return 0;
+    case SIM_HEALING:
+        if (!sim_check_raft_converged(w, &why)) {
+            if (passed > patience_us(w)) {
+                sim_found(w, "liveness: %lu s after the last fault: %s",
+                          patience_us(w) / 1000000, why.text);
+            }
+            return 0;
+        }
+        if (converged_since == 0) {
+            return w->now_us;
+        }
+        if (w->now_us - converged_since > 2 * w->opt.election_us_max + 500000) {
+            enter(w, SIM_HEALTHY);
+        }
+        return converged_since;
+    case SIM_HEALTHY:
+        if (passed >= HEALTHY_US) {
+            enter(w, SIM_READING);
+        }
+        return 0;
+    case SIM_READING:
+        if (all_read(w) && clients_quiet(w)) {
+            enter(w, SIM_SETTLING);
+        } else if (passed > patience_us(w)) {
+            sim_found(w, "liveness: the closing reads do not end");
+        }
+        return 0;
+    case SIM_SETTLING:
+        if (sim_check_raft_settled(w, &why)) {
+            enter(w, SIM_DONE);
+        } else if (passed > patience_us(w)) {
+            sim_found(w, "liveness: replicas do not become equal: %s", why.text);
+        }
+        return 0;
+    case SIM_DONE:
+        return 0;
+    }
+    UNREACHABLE("phase");
+}
+
+static void phase_event(struct sim_world *w, uint64_t converged_since, uint64_t unused)
+{
+    (void)unused;
+    converged_since = look(w, converged_since);
+    if (w->phase != SIM_DONE) {
+        sim_in(w, STEP_US, phase_event, converged_since, 0);
+    }
+}
+
+/* --- the history --- */
+
+static void say_object(const struct sim_world *w, const struct sim_op *ops, uint32_t count,
+                       uint32_t around)
+{
+    for (uint32_t i = 0; i < count && w->opt.log >= SIM_LOG_SHORT; i++) {
+        static const char *const outcomes[] = {"open", "ok", "fail", "unknown"};
+
+        if (around == 0 || w->opt.log == SIM_LOG_FULL || ops[i].id + 400 > around) {
+            (void)printf("  op %u c%u %s f%u a=%lu,%lu %s r=%lu,%lu,%lu called %lu answered %lu\n",
+                         ops[i].id, ops[i].client, sim_op_name(ops[i].kind), ops[i].field,
+                         ops[i].a[0], ops[i].a[1], outcomes[ops[i].outcome], ops[i].r[0],
+                         ops[i].r[1], ops[i].r[2], ops[i].invoke_us, ops[i].return_us);
+        }
+    }
+}
+
+static void check_object(struct sim_world *w, uint32_t object, struct sim_op *ops,
+                         struct sim_result *out)
+{
+    struct sim_linear_report report;
+    uint32_t count = 0;
+    struct diag why;
+
+    for (uint32_t i = 0; i < w->history.count; i++) {
+        if (w->history.ops[i].object == object) {
+            ops[count++] = w->history.ops[i];
+        }
+    }
+    if (sim_object_family(w, object) == SIM_COUNTER && !sim_check_acked_counter(ops, count, &why)) {
+        sim_found(w, "object %u: %s", object, why.text);
+        say_object(w, ops, count, 0);
+        return;
+    }
+    switch (sim_check_linear(ops, count, &report)) {
+    case SIM_LINEAR:
+        break;
+    case SIM_LINEAR_UNDECIDED:
+        out->inconclusive++;
+        break;
+    case SIM_NOT_LINEAR:
+        sim_found(w,
+                  "object %u is not linearizable: %u of %u operations can be explained; the first "
+                  "that cannot is op %u",
+                  object, report.placed_most, report.known, report.stuck_id);
+        say_object(w, ops, count, report.stuck_id);
+        break;
+    }
+}
+
+static void check_history(struct sim_world *w, struct sim_result *out)
+{
+    struct sim_op *ops = mem_alloc((w->history.count + 1) * sizeof ops[0]);
+
+    for (uint32_t i = 0; i < w->history.count; i++) {
+        out->ops++;
+        out->ops_ok += w->history.ops[i].outcome == SIM_OP_OK;
+        out->ops_fail += w->history.ops[i].outcome == SIM_OP_FAIL;
+        out->ops_unknown += w->history.ops[i].outcome == SIM_OP_UNKNOWN;
+    }
+    for (uint32_t object = 0; object < w->opt.keys && !w->found; object++) {
+        check_object(w, object, ops, out);
+    }
+    mem_free(ops);
+}
+
+/* --- one run --- */
+
+static void world_init(struct sim_world *w, const struct sim_options *given)
+{
+    char text[1024];
+
+    w->opt = *given;
+    sim_options_draw(&w->opt);
+    w->rng.state = w->opt.seed;
+    w->now_us = 1000000;
+    sim_options_text(&w->opt, text, sizeof text);
+    sim_say(w, SIM_LOG_SHORT, "seed %lu: %s", w->opt.seed, text);
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        sim_host_init(w, i);
+        sim_host_start_in(w, &w->hosts[i], prng_below(&w->rng, 100000));
+    }
+    for (uint32_t i = 0; i < w->opt.clients; i++) {
+        sim_client_init(w, i);
+    }
+    enter(w, SIM_FOUNDING);
+    sim_in(w, STEP_US + 100000, phase_event, 0, 0);
+}
+
+static void world_free(struct sim_world *w)
+{
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        sim_host_free(w, &w->hosts[i]);
+    }
+    for (uint32_t i = 0; i < w->opt.clients; i++) {
+        sim_client_free(&w->clients[i]);
+    }
+    sim_net_free(&w->net);
+    sim_history_free(&w->history);
+    sim_check_raft_free(&w->raft);
+    sim_queue_free(&w->queue);
+    mem_free(w);
+}
+
+void sim_world_run(const struct sim_options *given, struct sim_result *out)
+{
+    struct sim_world *w = MEM_NEW(struct sim_world);
+    struct sim_event ev;
+
+    *out = (struct sim_result){0};
+    world_init(w, given);
+    while (!w->found && w->phase != SIM_DONE && sim_queue_pop(&w->queue, &ev)) {
+        CHECK(ev.at_us >= w->now_us);
+        w->now_us = ev.at_us;
+        w->events++;
+        ev.fn(w, ev.a, ev.b);
+    }
+    for (uint32_t i = 0; i < w->opt.hosts && !w->found; i++) {
+        node_check(w->hosts[i].node, true);
+    }
+    check_history(w, out);
+    sim_trace(w, 0xe4d, w->events);
+    out->trace = w->trace;
+    out->virtual_us = w->now_us;
+    out->turns = w->turns;
+    out->faults = w->faults;
+    out->found = w->found;
+    memcpy(out->finding, w->finding, sizeof out->finding);
+    world_free(w);
+}

@@ -1,0 +1,66 @@
+/* sim_world.h - everything of one run, and the few words its parts share. */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+#include "sim/sim_check_raft.h"
+#include "sim/sim_client.h"
+#include "sim/sim_history.h"
+#include "sim/sim_host.h"
+#include "sim/sim_net.h"
+#include "sim/sim_options.h"
+#include "sim/sim_queue.h"
+
+enum sim_phase {
+    SIM_FOUNDING, /* until every node is ready, at most a while */
+    SIM_FAULTS,
+    SIM_HEALING,  /* faults are over: the cluster must come back by itself */
+    SIM_HEALTHY,  /* every operation must succeed */
+    SIM_READING,  /* clients read everything once */
+    SIM_SETTLING, /* replicas must become equal */
+    SIM_DONE,
+};
+
+struct sim_world {
+    struct sim_options opt;
+    struct prng rng;
+    uint64_t now_us;
+    struct sim_queue queue;
+    enum sim_phase phase;
+    uint64_t phase_since_us;
+    uint64_t healthy_since_us; /* operations called later must succeed; 0: not yet */
+    struct sim_host hosts[SIM_HOSTS_MAX];
+    struct sim_net net;
+    struct sim_client clients[SIM_CLIENTS_MAX];
+    struct sim_history history;
+    struct sim_raft_check raft;
+    uint64_t trace; /* a hash of everything that happened */
+    uint64_t events, turns, faults;
+    bool found;
+    char finding[2048]; /* the first one */
+};
+
+/* Run one seed to its end. opt: its given part. The rest is drawn. */
+struct sim_result {
+    bool found;
+    char finding[2048];
+    uint64_t trace;
+    uint64_t virtual_us, turns, ops, ops_ok, ops_unknown, ops_fail, inconclusive, faults;
+};
+void sim_world_run(const struct sim_options *given, struct sim_result *out);
+
+void sim_in(struct sim_world *w, uint64_t delay_us, sim_fn *fn, uint64_t a, uint64_t b);
+void sim_at(struct sim_world *w, uint64_t at_us, sim_fn *fn, uint64_t a, uint64_t b);
+/* Part of the trace hash: anything that must be the same in a second run. */
+static inline void sim_trace(struct sim_world *w, uint64_t what, uint64_t detail)
+{
+    w->trace = hash64_mix(w->trace ^ what, detail + w->now_us * 0x9e3779b97f4a7c15ULL);
+}
+/* The first finding ends the run. */
+void sim_found(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A line on standard output, when the log is at least that detailed. */
+void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* Uniform in [0, 2 * mean]. */
+uint64_t sim_around(struct sim_world *w, uint64_t mean);
+#endif
