@@ -1,0 +1,179 @@
+/* The simulated disk: what is synced stays, what is not may go in any part. */
+#include "base/base_mem.h"
+#include "sim/sim_clock.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_queue.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static enum err run(struct sim_disk *d, enum disk_op_kind kind, const char *path, uint64_t offset,
+                    const char *text, bool sync)
+{
+    struct disk_op op = {.kind = kind, .sync = sync, .offset = offset, .read_bytes = 100};
+    struct buf out = {0};
+    enum err err;
+
+    memcpy(op.path, path, strlen(path) + 1);
+    if (kind == DISK_RENAME) {
+        memcpy(op.path2, text, strlen(text) + 1);
+    } else if (text != NULL) {
+        buf_append(&op.data, text, strlen(text));
+    }
+    err = sim_disk_run(d, &op, &out);
+    buf_free(&op.data);
+    buf_free(&out);
+    return err;
+}
+
+static bool holds(const struct sim_disk *d, const char *path, const char *text)
+{
+    const struct sim_file *f = sim_disk_find(d, path);
+
+    return f != NULL && slice_eq(buf_slice(&f->view), slice_str(text));
+}
+
+static void synced_stays(void **state)
+{
+    struct prng rng = {1};
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        struct sim_disk d = {0};
+
+        assert_int_equal(run(&d, DISK_ALLOCATE, "log/1", 8, NULL, false), ERR_OK);
+        assert_int_equal(run(&d, DISK_WRITE, "log/1", 0, "abcd", true), ERR_OK);
+        assert_int_equal(run(&d, DISK_REPLACE, "meta", 0, "old", false), ERR_OK);
+        assert_int_equal(run(&d, DISK_WRITE, "snap/1.tmp", 0, "whole", true), ERR_OK);
+        assert_int_equal(run(&d, DISK_RENAME, "snap/1.tmp", 0, "snap/1", false), ERR_OK);
+        sim_disk_crash(&d, &rng, true, NULL, 0);
+        assert_memory_equal(sim_disk_find(&d, "log/1")->view.data, "abcd\0\0\0\0", 8);
+        assert_true(holds(&d, "meta", "old"));
+        assert_true(holds(&d, "snap/1", "whole"));
+        sim_disk_free(&d);
+    }
+}
+
+static void unsynced_may_go(void **state)
+{
+    struct prng rng = {2};
+    unsigned lost = 0, kept = 0, back = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        struct sim_disk d = {0};
+
+        (void)run(&d, DISK_WRITE, "a", 0, "first", true);
+        (void)run(&d, DISK_WRITE, "a", 0, "later", false);
+        (void)run(&d, DISK_WRITE, "b", 0, "gone", true);
+        (void)run(&d, DISK_UNLINK, "b", 0, NULL, false);
+        assert_null(sim_disk_find(&d, "b"));
+        sim_disk_crash(&d, &rng, false, NULL, 0); /* only the process */
+        assert_true(holds(&d, "a", "later"));
+        sim_disk_crash(&d, &rng, true, NULL, 0);
+        lost += holds(&d, "a", "first");
+        kept += holds(&d, "a", "later");
+        back += sim_disk_find(&d, "b") != NULL;
+        sim_disk_free(&d);
+    }
+    assert_true(lost > 20);
+    assert_true(kept > 20);
+    assert_true(back > 20);
+}
+
+/* A write that was running when the power failed: each sector on its own. */
+static void torn(void **state)
+{
+    struct prng rng = {3};
+    unsigned none = 0, all = 0, part = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        struct sim_disk d = {0};
+        struct disk_op op = {.kind = DISK_WRITE, .sync = true, .path = "f"};
+        const struct disk_op *flying = &op;
+        const struct sim_file *f;
+        unsigned ones = 0;
+
+        (void)run(&d, DISK_ALLOCATE, "f", 4096, NULL, false);
+        buf_reserve(&op.data, 4096);
+        memset(op.data.data, 1, 4096);
+        op.data.len = 4096;
+        sim_disk_crash(&d, &rng, true, &flying, 1);
+        f = sim_disk_find(&d, "f");
+        assert_int_equal(f->view.len, 4096);
+        for (unsigned k = 0; k < 4096; k++) {
+            ones += f->view.data[k];
+        }
+        none += ones == 0;
+        all += ones == 4096;
+        part += ones > 0 && ones < 4096;
+        buf_free(&op.data);
+        sim_disk_free(&d);
+    }
+    assert_true(none > 10);
+    assert_true(all > 10);
+    assert_true(part > 10);
+}
+
+static void full(void **state)
+{
+    struct sim_disk d = {0};
+
+    (void)state;
+    (void)run(&d, DISK_ALLOCATE, "f", 100, NULL, false);
+    d.full = true;
+    assert_int_equal(run(&d, DISK_WRITE, "f", 90, "0123456789", true), ERR_OK);
+    assert_int_equal(run(&d, DISK_WRITE, "f", 91, "0123456789", true), ERR_NO_SPACE);
+    assert_int_equal(run(&d, DISK_ALLOCATE, "g", 1, NULL, false), ERR_NO_SPACE);
+    assert_int_equal(run(&d, DISK_REPLACE, "f", 0, "x", false), ERR_NO_SPACE);
+    assert_int_equal(run(&d, DISK_UNLINK, "f", 0, NULL, false), ERR_OK);
+    assert_int_equal(run(&d, DISK_READ, "f", 0, NULL, false), ERR_NOT_FOUND);
+    sim_disk_free(&d);
+}
+
+static void clocks(void **state)
+{
+    struct sim_clock c = {.drift_ppm = 500};
+    uint64_t mono = sim_clock_mono_us(&c, 1000000);
+
+    (void)state;
+    assert_int_equal(mono, 1000500);
+    sim_clock_drift(&c, 1000000, -500);
+    assert_int_equal(sim_clock_mono_us(&c, 1000000), mono);
+    assert_int_equal(sim_clock_mono_us(&c, 2000000), mono + 999500);
+    for (uint64_t t = mono; t < mono + 100000; t += 977) {
+        assert_true(sim_clock_mono_us(&c, sim_clock_world_us(&c, t)) >= t);
+    }
+}
+
+static void queue(void **state)
+{
+    struct sim_queue q = {0};
+    struct sim_event ev, last = {0};
+    struct prng rng = {4};
+
+    (void)state;
+    for (unsigned i = 0; i < 2000; i++) {
+        sim_queue_push(&q, prng_below(&rng, 50), NULL, i, 0);
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        assert_true(sim_queue_pop(&q, &ev));
+        assert_true(ev.at_us > last.at_us || (ev.at_us == last.at_us && ev.seq > last.seq));
+        last = ev;
+    }
+    assert_false(sim_queue_pop(&q, &ev));
+    sim_queue_free(&q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(synced_stays), cmocka_unit_test(unsynced_may_go), cmocka_unit_test(torn),
+        cmocka_unit_test(full),         cmocka_unit_test(clocks),          cmocka_unit_test(queue),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
