@@ -238,7 +238,7 @@ static void cmd_put_docs_head(struct resp_writer *out, const struct cmd *row, si
         }
     }
     resp_put_bulk_str(out, row->name);
-    resp_put_map(out, 4 + (old == NULL ? 0 : 3) + more);
+    resp_put_map(out, 4 + (old == NULL ? 0U : 3U) + more);
     cmd_put_pair(out, "summary", row->summary);
     cmd_put_pair(out, "since", row->since);
     cmd_put_pair(out, "group", row->group);
@@ -256,7 +256,7 @@ static void cmd_put_docs(struct resp_writer *out, const struct cmd *row)
 {
     size_t subcommands = cmd_subcommands(row);
 
-    cmd_put_docs_head(out, row, subcommands > 0 ? 1 : 0);
+    cmd_put_docs_head(out, row, subcommands > 0 ? 1U : 0U);
     if (subcommands == 0) {
         return;
     }
