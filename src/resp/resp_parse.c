@@ -370,42 +370,62 @@ static enum resp_status resp_begin(struct resp_parser *p, const uint8_t *data, s
     return resp_array_header(p, data, len, why);
 }
 
+/* Whole arguments in short form, as many as there are: the hot loop. Its state lives in
+ * registers and is stored once at the end. */
+static void resp_arguments_short(struct resp_parser *p, const uint8_t *data, size_t len)
+{
+    const size_t bulk_max = p->limits.bulk_bytes_max;
+    const uint8_t *end = data + len;
+    const uint8_t *pos = data + p->at;
+    uint32_t argc = p->argc;
+
+    while (argc < p->want && pos < end && *pos == '$') {
+        size_t bytes;
+        const uint8_t *body = resp_short_count(pos + 1, end, &bytes);
+
+        if (body == NULL || bytes > bulk_max || (size_t)(end - body) < bytes + 2 ||
+            body[bytes] != '\r' || body[bytes + 1] != '\n') {
+            break; /* the slow path judges it */
+        }
+        resp_parser_room(p, argc);
+        p->spans[argc++] = (struct resp_span){(size_t)(body - data), bytes};
+        pos = body + bytes + 2;
+    }
+    p->argc = argc;
+    p->at = (size_t)(pos - data);
+}
+
 static enum resp_status resp_arguments(struct resp_parser *p, const uint8_t *data, size_t len,
                                        struct diag *why)
 {
-    while (p->argc < p->want) {
+    for (;;) {
         if (!p->in_bulk) {
-            const uint8_t *pos = data + p->at;
-            const uint8_t *body = NULL;
-            size_t bytes = 0;
+            enum resp_status status;
 
-            if (LIKELY(p->at < len && *pos == '$')) {
-                body = resp_short_count(pos + 1, data + len, &bytes);
+            resp_arguments_short(p, data, len);
+            if (p->argc == p->want) {
+                return RESP_DONE;
             }
-            if (LIKELY(body != NULL && bytes <= p->limits.bulk_bytes_max)) {
-                p->at = (size_t)(body - data);
-                p->bulk_len = bytes;
-            } else {
-                enum resp_status status = resp_bulk_header(p, data, len, why);
-
-                if (status != RESP_DONE) {
-                    return status;
-                }
+            status = resp_bulk_header(p, data, len, why);
+            if (status != RESP_DONE) {
+                return status;
             }
-        }
-        if (UNLIKELY(len - p->at < p->bulk_len + 2)) {
             p->in_bulk = true;
+        }
+        if (len - p->at < p->bulk_len + 2) {
             return RESP_MORE;
         }
-        if (UNLIKELY(data[p->at + p->bulk_len] != '\r' || data[p->at + p->bulk_len + 1] != '\n')) {
+        if (data[p->at + p->bulk_len] != '\r' || data[p->at + p->bulk_len + 1] != '\n') {
             return resp_bad(p, why, "expected line end after bulk string");
         }
         resp_parser_room(p, p->argc);
         p->spans[p->argc++] = (struct resp_span){p->at, p->bulk_len};
         p->at += p->bulk_len + 2;
         p->in_bulk = false;
+        if (p->argc == p->want) {
+            return RESP_DONE;
+        }
     }
-    return RESP_DONE;
 }
 
 enum resp_status resp_parse(struct resp_parser *p, const uint8_t *data, size_t len,

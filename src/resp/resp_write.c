@@ -74,14 +74,23 @@ static void resp_put_text(struct resp_writer *w, const char *text)
 
 void resp_put_simple(struct resp_writer *w, const char *text)
 {
+    uint8_t *p;
+    size_t len;
+
     if (w->mute) {
         return;
     }
-    CHECK(strpbrk(text, "\r\n") == NULL);
-    buf_reserve(w->out, strlen(text) + 3);
-    put_u8(w->out, '+');
-    resp_put_text(w, text);
-    resp_put_text(w, "\r\n");
+    len = strlen(text);
+    buf_reserve(w->out, len + 3);
+    p = w->out->data + w->out->len;
+    *p++ = '+';
+    for (size_t i = 0; i < len; i++) {
+        CHECK(text[i] != '\r' && text[i] != '\n');
+        *p++ = (uint8_t)text[i];
+    }
+    *p++ = '\r';
+    *p++ = '\n';
+    w->out->len += len + 3;
 }
 
 /* An error is one line, whatever a client's own words brought into it. */
