@@ -33,7 +33,7 @@ enum wire_type {
     WIRE_JOIN = 8,    /* a replica asks the leader to be taken in */
     WIRE_LEADERS = 9, /* who leads what, as the sender knows it */
     WIRE_REFUSE = 10, /* why the connection ends; for people */
-    WIRE_PING = 11,   /* I am here */
+    WIRE_PING = 11,   /* I am here; one byte: 1 = give me no leadership (stopping, disk full) */
 };
 
 /* Random 128 bits; all zero: none. */

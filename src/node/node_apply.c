@@ -1,0 +1,211 @@
+/* Applying committed entries to the store, and telling those who wait. */
+#include "node/node_internal.h"
+
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+
+void node_pending_push(struct group *g, struct raft_index index, struct raft_term term,
+                       struct request *r)
+{
+    if (g->pending_count == g->pending_cap) {
+        uint32_t cap = g->pending_cap == 0 ? 16 : g->pending_cap * 2;
+        struct pending *moved = mem_alloc(cap * sizeof *moved);
+
+        for (uint32_t i = 0; i < g->pending_count; i++) {
+            moved[i] = g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+        }
+        mem_free(g->pending);
+        g->pending = moved;
+        g->pending_head = 0;
+        g->pending_cap = cap;
+    }
+    g->pending[(g->pending_head + g->pending_count++) & (g->pending_cap - 1)] =
+        (struct pending){index, term, r};
+}
+
+static struct pending *pending_front(struct group *g)
+{
+    return g->pending_count == 0 ? NULL : &g->pending[g->pending_head];
+}
+
+static void pending_pop(struct group *g)
+{
+    g->pending_head = (g->pending_head + 1) & (g->pending_cap - 1);
+    g->pending_count--;
+}
+
+/* The request whose entry this is, or NULL. Earlier ones cannot be left: entries are
+ * applied in order, and replaced ones were reported before. */
+static struct request *pending_take(struct group *g, const struct raft_entry *e)
+{
+    for (;;) {
+        struct pending *p = pending_front(g);
+
+        if (p == NULL || p->index.n > e->index.n) {
+            return NULL;
+        }
+        struct pending got = *p;
+
+        pending_pop(g);
+        if (got.index.n == e->index.n && got.term.n == e->term.n) {
+            return got.request;
+        }
+        if (got.request != NULL) {
+            /* Another entry took the place: this one never happened. */
+            node_request_not_leader(g->node, got.request);
+        }
+    }
+}
+
+/* Entries from `from` on were replaced: what waited for them did not happen. */
+void node_apply_truncated(struct group *g, struct raft_index from)
+{
+    uint32_t kept = 0;
+    struct list lost;
+
+    list_init(&lost);
+    while (kept < g->pending_count) {
+        struct pending *p = &g->pending[(g->pending_head + kept) & (g->pending_cap - 1)];
+
+        if (p->index.n >= from.n) {
+            break;
+        }
+        kept++;
+    }
+    for (uint32_t i = kept; i < g->pending_count; i++) {
+        struct pending *p = &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+
+        if (p->request != NULL) {
+            list_push_back(&lost, &p->request->in_group);
+        }
+    }
+    g->pending_count = kept;
+    for (struct list *it = list_pop_front(&lost); it != NULL; it = list_pop_front(&lost)) {
+        node_request_not_leader(g->node, LIST_ENTRY(it, struct request, in_group));
+    }
+}
+
+/* A snapshot jumped over entries: whether they happened cannot be told here. */
+void node_apply_drop_pending(struct group *g, struct raft_index upto)
+{
+    for (struct pending *p = pending_front(g); p != NULL && p->index.n <= upto.n;
+         p = pending_front(g)) {
+        struct request *r = p->request;
+
+        pending_pop(g);
+        if (r != NULL) {
+            node_request_in_doubt(g->node, r, "this replica was overtaken by a snapshot");
+        }
+    }
+}
+
+static void apply_command(struct group *g, const struct raft_entry *e)
+{
+    struct node *n = g->node;
+    struct request *r = pending_take(g, e);
+    struct cmd_decoded d;
+    struct slice body;
+    struct call c;
+
+    CHECK(e->data.len >= 8);
+    body = (struct slice){e->data.data + 8, e->data.len - 8};
+    /* Every replica would fail alike: the leader encoded what the log carries. */
+    CHECK(cmd_decode(body, &d) == ERR_OK);
+    c = (struct call){
+        .cmd = d.cmd,
+        .argc = d.argc,
+        .argv = d.argv,
+        .store = g->store,
+        .now_ms = load_u64le(e->data.data),
+        .access_s = (uint32_t)(load_u64le(e->data.data) / 1000),
+        .rng = {hash64_mix(hash64_mix(g->partition, e->index.n), e->term.n)},
+        .out = {.mute = true, .proto = 2},
+    };
+    g->last_time_ms = c.now_ms > g->last_time_ms ? c.now_ms : g->last_time_ms;
+    if (r != NULL) {
+        c.out = node_request_writer(n, r);
+    }
+    cmd_run(&c);
+    if (r != NULL) {
+        node_request_replied(n, r);
+    }
+    cmd_decoded_free(&d);
+}
+
+static void apply_conf(struct group *g, const struct raft_entry *e)
+{
+    struct raft_conf conf;
+    struct slice context;
+
+    CHECK(raft_conf_decode(e->data, &conf, &context) == ERR_OK);
+    g->conf_applied = e->index;
+    node_member_conf_applied(g, &conf, context);
+}
+
+/* Memory of the log: keep a tail for peers that lag a little; keep more while a peer
+ * is being caught up; never more than the hard bound. */
+static void compact(struct group *g)
+{
+    struct node *n = g->node;
+    uint64_t held = raft_log_bytes(g->raft), keep = n->cfg.log_memory_bytes;
+    struct raft_index upto, first;
+
+    if (held <= keep + keep / 4) {
+        return;
+    }
+    if (raft_role(g->raft) == RAFT_LEADER || n->now.mono_us < g->retain_until_us) {
+        uint64_t bound = keep * 64 < (16UL << 20) ? keep * 64 : (16UL << 20);
+
+        upto = n->now.mono_us < g->retain_until_us ? g->snap_index
+                                                   : raft_match_min(g->raft, n->now.mono_us);
+        if (held > bound || upto.n > g->applied.n) {
+            upto = g->applied;
+        }
+    } else {
+        upto = g->applied;
+    }
+    first = raft_first(g->raft);
+    while (first.n <= upto.n && held > keep) {
+        const struct raft_entry *e = raft_entry(g->raft, first);
+
+        CHECK(e != NULL);
+        held -= e->data.len + sizeof *e < held ? e->data.len + sizeof *e : held;
+        first.n++;
+    }
+    if (first.n > raft_first(g->raft).n) {
+        raft_compact(g->raft, (struct raft_index){first.n - 1});
+    }
+}
+
+void node_apply(struct group *g)
+{
+    struct raft_index commit = raft_commit(g->raft);
+    bool moved = g->applied.n < commit.n;
+
+    while (g->applied.n < commit.n) {
+        struct raft_index at = {g->applied.n + 1};
+        const struct raft_entry *e = raft_entry(g->raft, at);
+
+        CHECK(e != NULL);
+        g->applied = at;
+        g->applied_term = e->term;
+        switch (e->kind) {
+        case RAFT_NOOP:
+            break;
+        case RAFT_COMMAND:
+            apply_command(g, e);
+            break;
+        case RAFT_CONF:
+            apply_conf(g, e);
+            break;
+        }
+    }
+    if (moved) {
+        raft_applied(g->raft, g->applied);
+        compact(g);
+        node_group_mark(g); /* reads may have become ready */
+    }
+    if (!list_empty(&g->reading)) {
+        node_reads_ready(g);
+    }
+}

@@ -1,0 +1,339 @@
+/* Opening a data directory: snapshots, then the log on top of them.
+ *
+ * A replica that lost something (the log names it damaged, or its snapshot cannot be
+ * read) has forgotten what it promised. It starts anew under the next generation
+ * and is taken in again by its leader as a learner.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+
+#include <stdio.h>
+
+enum { READ_PIECE_BYTES = 4 << 20 };
+
+struct boot_group {
+    struct raft_entry *entries;
+    size_t count, cap;
+    struct wal_group_state state;
+    struct buf blob;
+    bool known, damaged;
+    char why[128];
+};
+struct booting {
+    struct node *n;
+    struct boot_group *groups;
+    uint32_t group_count;
+};
+
+static struct boot_group *boot_group(struct booting *b, uint32_t group)
+{
+    return group < b->group_count ? &b->groups[group] : NULL;
+}
+
+static void entries_cut(struct boot_group *g, size_t keep)
+{
+    while (g->count > keep) {
+        struct raft_entry *e = &g->entries[--g->count];
+        union {
+            const uint8_t *in;
+            void *out;
+        } cast = {.in = e->data.data};
+
+        mem_free(cast.out);
+    }
+}
+
+static void on_entries(void *self, uint32_t group, const struct raft_entry *entries,
+                       uint32_t count)
+{
+    struct boot_group *g = boot_group(self, group);
+
+    if (g == NULL || count == 0) {
+        return;
+    }
+    if (g->count > 0) {
+        uint64_t first = g->entries[0].index.n, from = entries[0].index.n;
+
+        if (from <= first || from > first + g->count) {
+            entries_cut(g, 0); /* a gap: only a snapshot or damage explains it */
+        } else {
+            entries_cut(g, from - first);
+        }
+    }
+    if (g->count + count > g->cap) {
+        g->cap = (g->count + count) * 2;
+        g->entries = mem_realloc(g->entries, g->cap * sizeof g->entries[0]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct raft_entry e = entries[i];
+
+        e.data.data = (const uint8_t *)mem_strndup(entries[i].data.data, entries[i].data.len);
+        g->entries[g->count++] = e;
+    }
+}
+
+static void on_state(void *self, uint32_t group, const struct wal_group_state *state)
+{
+    struct boot_group *g = boot_group(self, group);
+
+    if (g != NULL) {
+        g->known = true;
+        g->state = *state;
+        g->blob.len = 0;
+        buf_append_slice(&g->blob, state->blob);
+        g->state.blob = (struct slice){0};
+    }
+}
+
+static void on_reset(void *self, uint32_t group)
+{
+    struct boot_group *g = boot_group(self, group);
+
+    if (g != NULL) {
+        entries_cut(g, 0);
+    }
+}
+
+static void on_damaged(void *self, uint32_t group, const char *why)
+{
+    struct boot_group *g = boot_group(self, group);
+
+    if (g != NULL) {
+        g->damaged = true;
+        (void)strncpy(g->why, why, sizeof g->why - 1);
+    }
+}
+
+/* The snapshot named by the log, into the group's store. */
+static enum err load_snapshot(struct group *g, const struct disk_boot *boot,
+                              const struct wal_group_state *state, struct diag *why)
+{
+    char name[DISK_PATH_MAX];
+    struct snapfile_reader reader;
+    struct buf piece = {0};
+    uint64_t at = 0;
+    enum err err = ERR_OK;
+
+    snapfile_name(g->partition, state->snap_file, false, name);
+    snapfile_reader_init(&reader, g->store);
+    for (;;) {
+        piece.len = 0;
+        err = boot->read(boot->self, name, at, READ_PIECE_BYTES, &piece, why);
+        if (err != ERR_OK || piece.len == 0) {
+            break;
+        }
+        at += piece.len;
+        err = snapfile_read(&reader, buf_slice(&piece), why);
+        if (err != ERR_OK) {
+            break;
+        }
+    }
+    if (err == ERR_OK) {
+        err = snapfile_finish(&reader, why);
+    }
+    if (err == ERR_OK && (reader.head.index.n != state->snap_index.n ||
+                          reader.head.group != g->partition)) {
+        diag_set(why, "%s holds another snapshot than the log names", name);
+        err = ERR_CORRUPT;
+    }
+    snapfile_reader_free(&reader);
+    buf_free(&piece);
+    g->snap_bytes = at;
+    return err;
+}
+
+static enum err restore_raft(struct group *g, const struct boot_group *b,
+                             const struct group_blob *blob, struct diag *why)
+{
+    struct node *n = g->node;
+    struct raft_config cfg;
+    struct raft_recovered rec = {
+        .hard = b->state.hard,
+        .snap_index = b->state.snap_index,
+        .snap_term = b->state.snap_term,
+        .conf = blob->conf,
+        .commit = b->state.commit,
+    };
+
+    node_group_raft_config(n, blob->self, g->partition, &cfg);
+    g->raft = raft_create(&cfg, &rec);
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->entries[i].index.n <= rec.snap_index.n) {
+            continue;
+        }
+        if (raft_restore(g->raft, &b->entries[i]) != ERR_OK) {
+            diag_set(why, "the log of partition %u has a gap before entry %llu", g->partition,
+                     (unsigned long long)b->entries[i].index.n);
+            return ERR_CORRUPT;
+        }
+    }
+    return ERR_OK;
+}
+
+static void group_forget(struct group *g)
+{
+    if (g->raft != NULL) {
+        raft_destroy(g->raft);
+    }
+    if (g->store != NULL) {
+        store_destroy(g->store);
+    }
+    g->raft = NULL;
+    g->store = NULL;
+    g->here = false;
+}
+
+static void rebuild(struct group *g, struct raft_id was, const char *why)
+{
+    uint64_t generation = (was.n + 1) & NODE_GENERATION_MASK;
+    struct raft_id self = {node_of_raft_id(was) | generation};
+
+    node_log(g->node, NODE_LOG_ERROR,
+             "msg=\"a replica lost data and is rebuilt from its peers; it does not vote meanwhile\" "
+             "partition=%u reason=\"%s\"", g->partition, why);
+    SOMETIMES(true, "node_boot: a damaged replica");
+    group_forget(g);
+    node_group_restart_as(g, self, was);
+}
+
+static void open_group(struct group *g, struct boot_group *b, const struct disk_boot *boot)
+{
+    struct node *n = g->node;
+    struct group_blob blob;
+    struct diag why = {{0}};
+    enum err err = ERR_OK;
+
+    if (b->damaged || node_group_decode_blob(buf_slice(&b->blob), &blob) != ERR_OK) {
+        struct raft_id was = node_replica_id(n, n->self_pos);
+
+        if (b->blob.len >= 9) {
+            was.n = load_u64le(b->blob.data + 1);
+        } else {
+            /* Not even the generation is known: far away from those in use. */
+            was.n |= 128 + prng_below(&n->rng, 100);
+        }
+        rebuild(g, was, b->damaged ? b->why : "its identity cannot be read");
+        return;
+    }
+    g->here = true;
+    g->self = blob.self;
+    g->last_time_ms = blob.last_time_ms;
+    g->store = store_create(hash64_mix(n->rng.state, g->partition));
+    if (b->state.snap_file != 0) {
+        err = load_snapshot(g, boot, &b->state, &why);
+    }
+    if (err == ERR_OK) {
+        err = restore_raft(g, b, &blob, &why);
+    }
+    if (err != ERR_OK) {
+        rebuild(g, blob.self, why.text);
+        return;
+    }
+    node_group_merge_members(n, &blob);
+    g->applied = g->snap_index = b->state.snap_index;
+    g->applied_term = g->snap_term = b->state.snap_term;
+    g->snap_file = b->state.snap_file;
+    raft_start(g->raft, n->now.mono_us);
+    raft_applied(g->raft, g->applied);
+    g->rebuilding = !raft_conf_is_voter(raft_conf_now(g->raft), g->self);
+    node_group_mark(g);
+    node_apply(g);
+}
+
+static bool placed_here(const struct node *n, uint32_t partition)
+{
+    for (uint32_t r = 0; r < n->map.replicas; r++) {
+        if (n->map.placement[partition * n->map.replicas + r] == n->self_pos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void unlink_stray(void *arg, const char *name, uint64_t bytes)
+{
+    struct node *n = arg;
+    uint32_t partition;
+    uint64_t file;
+    bool temporary;
+
+    (void)bytes;
+    if (!snapfile_parse_name(name, &partition, &file, &temporary)) {
+        return;
+    }
+    if (!temporary && partition < n->map.partitions && n->groups[partition].here &&
+        n->groups[partition].snap_file == file) {
+        return;
+    }
+    struct disk_op *op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
+
+    op->token = node_token(DISK_USER_FORGET, 0, n->next_token++);
+    (void)snprintf(op->path, sizeof op->path, SNAPFILE_DIR "/%s", name);
+}
+
+static enum err open_groups(struct node *n, struct booting *b, const struct disk_boot *boot,
+                            const struct wal_recovery *found, struct diag *why)
+{
+    uint32_t known = 0;
+
+    for (uint32_t p = 0; p < n->map.partitions; p++) {
+        known += b->groups[p].known ? 1 : 0;
+    }
+    if (known == 0 && n->log_started) {
+        diag_set(why, "the log directory is empty although this node has voted: what it promised is "
+                      "lost; empty the whole data directory and bring the node back with --join");
+        return ERR_CORRUPT;
+    }
+    if (known == 0) {
+        node_start_groups(n); /* stopped between the map and the first log write */
+        return ERR_OK;
+    }
+    n->groups = mem_zalloc(n->map.partitions * sizeof n->groups[0]);
+    n->dirty = mem_zalloc(n->map.partitions * sizeof(struct group *));
+    for (uint32_t p = 0; p < n->map.partitions; p++) {
+        node_group_init(n, p);
+    }
+    for (uint32_t p = 0; p < n->map.partitions; p++) {
+        if (b->groups[p].known || b->groups[p].damaged || placed_here(n, p)) {
+            open_group(&n->groups[p], &b->groups[p], boot);
+        }
+    }
+    node_log(n, NODE_LOG_INFO,
+             "msg=\"log read\" segments=%llu records=%llu bytes=%llu torn_bytes=%llu "
+             "damaged_places=%u", (unsigned long long)found->segments,
+             (unsigned long long)found->records, (unsigned long long)found->bytes,
+             (unsigned long long)found->torn_bytes, found->damaged_places);
+    return boot->list(boot->self, SNAPFILE_DIR, unlink_stray, n, why);
+}
+
+enum err node_boot_groups(struct node *n, const struct disk_boot *boot, struct diag *why)
+{
+    struct booting b = {.n = n, .group_count = n->map.partitions};
+    struct wal_recovery found = {0};
+    const struct wal_visitor visitor = {.self = &b,
+                                        .entries = on_entries,
+                                        .state = on_state,
+                                        .reset = on_reset,
+                                        .damaged = on_damaged};
+    enum err err;
+
+    b.groups = mem_zalloc((b.group_count + 1) * sizeof b.groups[0]);
+    err = wal_recover(n->wal, boot, &visitor, &found, why);
+    if (err == ERR_OK && n->map.partitions == 0 && found.records > 0) {
+        diag_set(why, "the directory has a log but no cluster map (meta/map is missing); restore "
+                      "it, or empty the directory and bring the node back with --join");
+        err = ERR_CORRUPT;
+    }
+    if (err == ERR_OK && n->map.partitions > 0) {
+        err = open_groups(n, &b, boot, &found, why);
+    }
+    for (uint32_t p = 0; p < b.group_count; p++) {
+        entries_cut(&b.groups[p], 0);
+        mem_free(b.groups[p].entries);
+        buf_free(&b.groups[p].blob);
+    }
+    mem_free(b.groups);
+    return err;
+}

@@ -1,0 +1,222 @@
+/* Checkpoints: snapshots of partitions on disk, so that the log can be shortened and
+ * peers that lag too far can be caught up. One at a time per node; written while
+ * the partition goes on changing.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_mem.h"
+
+#include <stdio.h>
+
+enum { CHECKPOINTS_MAX = 1 };
+
+static void file_op_path(const struct group *g, uint64_t file, bool temporary, char *out)
+{
+    snapfile_name(g->partition, file, temporary, out);
+}
+
+static void write_piece(struct group *g, struct buf *bytes)
+{
+    struct node *n = g->node;
+    struct checkpoint *c = &g->checkpoint;
+    struct disk_op *op = disk_ops_push(&n->ops, DISK_WRITE, DISK_LANE_BULK);
+
+    op->token = node_token(DISK_USER_CHECKPOINT, g->partition, n->next_token++);
+    file_op_path(g, c->file, true, op->path);
+    op->offset = c->offset;
+    op->data = *bytes;
+    c->offset += bytes->len;
+    c->in_flight++;
+    *bytes = (struct buf){0};
+}
+
+static void begin(struct group *g)
+{
+    struct node *n = g->node;
+    struct checkpoint *c = &g->checkpoint;
+    struct buf head = {0};
+
+    *c = (struct checkpoint){
+        .active = true, .file = n->next_file++, .index = g->applied, .term = g->applied_term,
+        .blob = c->blob};
+    c->blob.len = 0;
+    node_group_encode_blob(n, g->self, node_group_conf(g), g->last_time_ms, &c->blob);
+    store_snap_begin(g->store);
+    snapfile_put_head(&head, &(struct snapfile_head){.group = g->partition,
+                                                     .index = c->index,
+                                                     .term = c->term,
+                                                     .digest = store_digest(g->store),
+                                                     .item_count = store_count(g->store),
+                                                     .blob = buf_slice(&c->blob)});
+    write_piece(g, &head);
+    n->checkpoints_active++;
+    g->snap_wanted = false;
+}
+
+/* Ask for the next pieces, up to the window; at the end, sync and name the file. */
+void node_checkpoint_pump(struct group *g)
+{
+    struct node *n = g->node;
+    struct checkpoint *c = &g->checkpoint;
+
+    while (c->active && !c->produced_all && c->in_flight < SNAP_WINDOW_CHUNKS) {
+        struct buf items = {0}, piece = {0};
+        bool more = store_snap_next(g->store, SNAPFILE_CHUNK_BYTES, &items);
+
+        if (items.len > 0) {
+            snapfile_put_chunk(&piece, buf_slice(&items));
+            c->chunk_count++;
+        }
+        if (!more) {
+            snapfile_put_foot(&piece, c->chunk_count);
+            c->produced_all = true;
+        }
+        buf_free(&items);
+        write_piece(g, &piece);
+    }
+    if (c->produced_all && c->in_flight == 0 && !c->sync_issued) {
+        struct disk_op *op = disk_ops_push(&n->ops, DISK_SYNC, DISK_LANE_BULK);
+
+        op->token = node_token(DISK_USER_CHECKPOINT_SYNCED, g->partition, n->next_token++);
+        file_op_path(g, c->file, true, op->path);
+        op = disk_ops_push(&n->ops, DISK_RENAME, DISK_LANE_BULK);
+        op->token = node_token(DISK_USER_CHECKPOINT_NAMED, g->partition, n->next_token++);
+        file_op_path(g, c->file, true, op->path);
+        file_op_path(g, c->file, false, op->path2);
+        c->sync_issued = true;
+    }
+}
+
+static void unlink_file(struct group *g, uint64_t file, bool temporary)
+{
+    struct node *n = g->node;
+    struct disk_op *op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
+
+    op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
+    file_op_path(g, file, temporary, op->path);
+}
+
+static bool being_sent(const struct group *g, uint64_t file)
+{
+    for (const struct list *it = g->sends.next; it != &g->sends; it = it->next) {
+        if (CONTAINER_OF(it, const struct snap_send, in_group)->file == file) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The file has its name. The log may forget what it covers; the file before it goes
+ * once the log no longer names it, for a crash must find one of the two. */
+static void named(struct group *g)
+{
+    struct node *n = g->node;
+    struct checkpoint *c = &g->checkpoint;
+    uint64_t old = g->snap_file;
+
+    wal_put_blob(n->wal, g->partition, buf_slice(&c->blob));
+    wal_put_snapshot(n->wal, g->partition, c->index, c->term, c->file);
+    g->snap_old = old != 0 && !being_sent(g, old) ? old : 0;
+    g->snap_old_ticket = wal_ticket(n->wal);
+    g->snap_file = c->file;
+    g->snap_index = c->index;
+    g->snap_term = c->term;
+    g->snap_bytes = c->offset;
+    c->active = false;
+    n->checkpoints_active--;
+    n->stats.snapshots_written++;
+    node_snap_ready(g);
+}
+
+void node_checkpoint_abort(struct group *g)
+{
+    struct checkpoint *c = &g->checkpoint;
+
+    if (!c->active) {
+        return;
+    }
+    if (store_snap_active(g->store)) {
+        store_snap_abort(g->store);
+    }
+    unlink_file(g, c->file, true);
+    unlink_file(g, c->file, false);
+    c->active = false;
+    c->file = 0;
+    g->node->checkpoints_active--;
+}
+
+void node_checkpoint_disk(struct group *g, enum disk_user user, const struct disk_done *done)
+{
+    struct checkpoint *c = &g->checkpoint;
+
+    if (!c->active) {
+        return; /* given up meanwhile */
+    }
+    if (done->err != ERR_OK) {
+        SOMETIMES(true, "node_checkpoint: no space for a snapshot");
+        node_log(g->node, NODE_LOG_WARN, "msg=\"snapshot given up\" partition=%u reason=\"%s\"",
+                 g->partition, done->why.text);
+        node_checkpoint_abort(g);
+        g->node->checkpoint_pause_us = g->node->now.mono_us + 1000 * 1000;
+        return;
+    }
+    if (user == DISK_USER_CHECKPOINT) {
+        if (c->in_flight > 0) {
+            c->in_flight--;
+        }
+        node_checkpoint_pump(g);
+    } else if (user == DISK_USER_CHECKPOINT_NAMED) {
+        named(g);
+    }
+}
+
+void node_checkpoint_want(struct group *g)
+{
+    g->snap_wanted = true;
+}
+
+static bool can_begin(const struct group *g)
+{
+    return g->here && !g->checkpoint.active && !g->recv.active && g->snap_old == 0 &&
+           raft_conf_settled(g->raft) && g->applied.n > g->snap_index.n;
+}
+
+static void drop_old(struct node *n, struct group *g)
+{
+    if (g->snap_old != 0 && wal_durable(n->wal) >= g->snap_old_ticket) {
+        unlink_file(g, g->snap_old, false);
+        g->snap_old = 0;
+    }
+}
+
+void node_checkpoint_tick(struct node *n)
+{
+    uint32_t laggard;
+    struct group *next = NULL;
+
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        struct group *g = &n->groups[p];
+
+        if (!g->here) {
+            continue;
+        }
+        drop_old(n, g);
+        node_snap_send_tick(g);
+        node_snap_recv_tick(g);
+        if (next == NULL && g->snap_wanted && can_begin(g)) {
+            next = g;
+        }
+    }
+    if (n->groups == NULL || n->checkpoints_active >= CHECKPOINTS_MAX ||
+        n->now.mono_us < n->checkpoint_pause_us) {
+        return;
+    }
+    if (next == NULL && wal_live_bytes(n->wal) > n->cfg.checkpoint_log_bytes &&
+        wal_laggard(n->wal, &laggard) && can_begin(&n->groups[laggard])) {
+        next = &n->groups[laggard];
+    }
+    if (next != NULL) {
+        begin(next);
+        node_checkpoint_pump(next);
+    }
+}

@@ -1,0 +1,133 @@
+/* SYNOD: the cluster in words and numbers, for people and for `synod cluster`. */
+#include "node/node_internal.h"
+
+#include <stdio.h>
+
+static const char *phase_name(enum node_phase phase)
+{
+    switch (phase) {
+    case NODE_PHASE_IDENTITY:
+        return "writing its identity";
+    case NODE_PHASE_FOUNDING:
+        return "waiting for the founding members or a map";
+    case NODE_PHASE_MAP:
+        return "writing the map";
+    case NODE_PHASE_SERVING:
+        return "serving";
+    case NODE_PHASE_STOPPING:
+        return "stopping";
+    case NODE_PHASE_STOPPED:
+        return "stopped";
+    }
+    UNREACHABLE("node phase");
+}
+
+static void status(const struct node *n, struct buf *b)
+{
+    char id[41];
+    uint32_t led = 0, here = 0, rebuilding = 0, leaderless = 0;
+
+    node_id_text(n, id);
+    for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
+        const struct group *g = &n->groups[p];
+
+        here += g->here ? 1 : 0;
+        led += node_group_leads(g) ? 1 : 0;
+        rebuilding += g->here && g->rebuilding ? 1 : 0;
+        leaderless += g->leader.n == 0 ? 1 : 0;
+    }
+    buf_printf(b, "node %.32s at %s is %s\n", id, n->cfg.client_addr, phase_name(n->phase));
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        if (n->links[i].refused[0] != 0) {
+            buf_printf(b, "refused by %s: %s\n", n->links[i].addr, n->links[i].refused);
+        }
+    }
+    if (n->groups == NULL) {
+        return;
+    }
+    buf_printf(b, "partitions %u, replicas %u, map epoch %llu\n", n->map.partitions,
+               n->map.replicas, (unsigned long long)n->map.epoch);
+    buf_printf(b, "here: %u partitions, %u led, %u being rebuilt\n", here, led, rebuilding);
+    buf_printf(b, "without a known leader: %u\n", leaderless);
+    buf_printf(b, "log: %llu bytes live, %llu on disk%s\n",
+               (unsigned long long)wal_live_bytes(n->wal),
+               (unsigned long long)wal_disk_bytes(n->wal),
+               wal_full(n->wal) ? ", THE DISK IS FULL: writes are refused" : "");
+}
+
+static void members(const struct node *n, struct buf *b)
+{
+    for (uint32_t i = 0; i < n->map.member_count; i++) {
+        const struct wire_member *m = &n->map.members[i];
+        uint32_t led = 0;
+        bool self = i == n->self_pos;
+
+        for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
+            led += node_member_of(n, n->groups[p].leader) == (int)i ? 1 : 0;
+        }
+        for (unsigned k = 0; k < 16; k++) {
+            buf_printf(b, "%02x", m->node.b[k]);
+        }
+        buf_printf(b, " clients %s peers %s zone %u leads %u %s\n", m->client_addr, m->peer_addr,
+                   m->zone, led,
+                   self ? "this node"
+                        : (i < n->link_count && n->links[i].state == LINK_UP ? "connected"
+                                                                             : "not connected"));
+    }
+}
+
+static void groups(const struct node *n, struct buf *b, bool digests)
+{
+    for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
+        const struct group *g = &n->groups[p];
+
+        if (!g->here) {
+            continue;
+        }
+        buf_printf(b, "%u %s%s term %llu first %llu last %llu commit %llu applied %llu keys %zu", p,
+                   raft_role_name(raft_role(g->raft)), g->rebuilding ? " rebuilding" : "",
+                   (unsigned long long)raft_term_now(g->raft).n,
+                   (unsigned long long)raft_first(g->raft).n,
+                   (unsigned long long)raft_last(g->raft).n,
+                   (unsigned long long)raft_commit(g->raft).n, (unsigned long long)g->applied.n,
+                   store_count(g->store));
+        if (digests) {
+            buf_printf(b, " digest %016llx", (unsigned long long)store_digest(g->store));
+        }
+        buf_printf(b, "\n");
+    }
+}
+
+void node_cmd_synod(struct session *s, const struct cmd *cmd, uint32_t argc,
+                    const struct slice *argv, struct resp_writer *w)
+{
+    static const char *const help[] = {
+        "SYNOD <subcommand>. Subcommands are:",
+        "STATUS",
+        "    What this node is doing.",
+        "MEMBERS",
+        "    The members of the cluster and what they lead.",
+        "GROUPS",
+        "    The replicas on this node: role, term, log positions, keys.",
+        "DIGEST",
+        "    The same, with the digest of each replica's content.",
+        "HELP",
+        "    Print this help.",
+    };
+    struct buf b = {0};
+
+    (void)argc;
+    (void)argv;
+    if (cmd->id == CMD_ID_SYNOD_STATUS) {
+        status(s->node, &b);
+    } else if (cmd->id == CMD_ID_SYNOD_MEMBERS) {
+        members(s->node, &b);
+    } else if (cmd->id == CMD_ID_SYNOD_GROUPS || cmd->id == CMD_ID_SYNOD_DIGEST) {
+        groups(s->node, &b, cmd->id == CMD_ID_SYNOD_DIGEST);
+    } else {
+        node_put_help(w, help, ARRAY_COUNT(help));
+        return;
+    }
+    resp_put_verbatim(w, "txt", buf_slice(&b));
+    buf_free(&b);
+}

@@ -1,0 +1,522 @@
+/* Identity, founding and the cluster map.
+ *
+ * Until the map is decided by Paxos, the members are given when the cluster is
+ * founded: all start with the same list; the one with the lowest address waits for
+ * all others' identities, writes the map, and gives it to them. A written map is
+ * final; whoever asks later gets it. A member is its random id, never its
+ * address: an emptied directory has a new id and is refused as a voter.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+
+#include <stdlib.h>
+
+#define META_NODE "meta/node"
+#define META_MAP "meta/map"
+static const char META_MAGIC[8] = {'S', 'Y', 'N', 'M', 'E', 'T', 'A', '1'};
+enum { META_HEAD_BYTES = 16, META_VERSION = 1 };
+
+/* magic, u32 version, u32 checksum of the rest, the rest */
+static void meta_wrap(struct buf *out, const struct buf *body)
+{
+    buf_append(out, META_MAGIC, sizeof META_MAGIC);
+    put_u32le(out, META_VERSION);
+    put_u32le(out, checksum32(body->data, body->len));
+    buf_append(out, body->data, body->len);
+}
+
+static enum err meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
+                          struct diag *why)
+{
+    enum err err = boot->read(boot->self, path, 0, SIZE_MAX / 2, out, why);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (out->len < META_HEAD_BYTES || memcmp(out->data, META_MAGIC, sizeof META_MAGIC) != 0) {
+        diag_set(why, "%s is not a synod file; restore it, or bring this node back empty with "
+                      "--join", path);
+        return ERR_CORRUPT;
+    }
+    if (load_u32le(out->data + 8) > META_VERSION) {
+        diag_set(why, "%s has format version %u, this program knows up to %u: start the newer "
+                      "version", path, load_u32le(out->data + 8), META_VERSION);
+        return ERR_VERSION;
+    }
+    if (load_u32le(out->data + 12) !=
+        checksum32(out->data + META_HEAD_BYTES, out->len - META_HEAD_BYTES)) {
+        diag_set(why, "%s is damaged (its checksum fails); empty the directory and bring this "
+                      "node back with --join", path);
+        return ERR_CORRUPT;
+    }
+    buf_consume(out, META_HEAD_BYTES);
+    return ERR_OK;
+}
+
+static void meta_write(struct node *n, const char *path, enum disk_user user,
+                       const struct buf *body)
+{
+    struct disk_op *op = disk_ops_push(&n->ops, DISK_REPLACE, DISK_LANE_BULK);
+
+    op->token = node_token(user, 0, n->next_token++);
+    (void)strncpy(op->path, path, sizeof op->path - 1);
+    meta_wrap(&op->data, body);
+}
+
+static int addr_order(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+uint64_t node_found_hash(const struct node *n)
+{
+    char sorted[NODE_MEMBERS_MAX][NODE_ADDR_MAX];
+    uint64_t hash = 1;
+
+    memcpy(sorted, n->cfg.seeds, sizeof sorted);
+    qsort(sorted, n->cfg.seed_count, sizeof sorted[0], addr_order);
+    for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
+        hash = hash64_seeded(sorted[i], strlen(sorted[i]), hash);
+    }
+    return hash | 1;
+}
+
+static enum err boot_identity(struct node *n, const struct disk_boot *boot,
+                              const uint8_t entropy[32], struct diag *why)
+{
+    struct buf body = {0};
+    enum err err = meta_read(boot, META_NODE, &body, why);
+
+    if (err == ERR_NOT_FOUND) {
+        memcpy(n->id.b, entropy, sizeof n->id.b);
+        n->id.b[0] |= 1; /* never all zero */
+        n->phase = NODE_PHASE_IDENTITY;
+        err = ERR_OK;
+    } else if (err == ERR_OK && body.len != sizeof n->id.b) {
+        diag_set(why, META_NODE " has %zu bytes instead of 16; empty the directory and bring this "
+                 "node back with --join", body.len);
+        err = ERR_CORRUPT;
+    } else if (err == ERR_OK) {
+        memcpy(n->id.b, body.data, sizeof n->id.b);
+        n->phase = NODE_PHASE_FOUNDING;
+    }
+    buf_free(&body);
+    return err;
+}
+
+static enum err boot_map(struct node *n, const struct disk_boot *boot, struct diag *why)
+{
+    struct buf body = {0};
+    enum err err = meta_read(boot, META_MAP, &body, why);
+
+    if (err == ERR_NOT_FOUND) {
+        buf_free(&body);
+        return ERR_OK;
+    }
+    if (err == ERR_OK && n->phase == NODE_PHASE_IDENTITY) {
+        diag_set(why, META_NODE " is missing although " META_MAP " is there: the node's identity "
+                 "is lost; empty the directory and bring the node back with --join");
+        err = ERR_CORRUPT;
+    }
+    if (err == ERR_OK) {
+        struct slice rest = {body.data + 1, body.len - 1};
+
+        n->log_started = body.len > 0 && body.data[0] == 1;
+        if (body.len < 2 || wire_get_map(rest, &n->map) != ERR_OK) {
+            diag_set(why, META_MAP " does not hold a cluster map; empty the directory and bring "
+                     "the node back with --join");
+            err = ERR_CORRUPT;
+        }
+    }
+    buf_free(&body);
+    if (err == ERR_OK) {
+        int pos = node_member_by_id(n, &n->id);
+
+        if (pos < 0) {
+            diag_set(why, META_MAP " does not name this node: the files of two nodes were mixed");
+            return ERR_CORRUPT;
+        }
+        n->self_pos = (uint32_t)pos;
+        n->phase = NODE_PHASE_SERVING;
+    }
+    return err;
+}
+
+static enum err check_start(struct node *n, struct diag *why)
+{
+    bool listed = false;
+
+    if (n->map.partitions > 0 || n->cfg.start == NODE_START_BOOTSTRAP ||
+        n->cfg.start == NODE_START_JOIN) {
+        return ERR_OK;
+    }
+    if (n->cfg.start == NODE_START_PRESENT) {
+        diag_set(why, "the data directory belongs to no cluster yet: say --found LIST, "
+                      "--bootstrap or --join LIST");
+        return ERR_BAD_ARGUMENT;
+    }
+    for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
+        listed = listed || strcmp(n->cfg.seeds[i], n->cfg.peer_addr) == 0;
+    }
+    if (!listed) {
+        diag_set(why, "--found does not list this node's own peer address %s", n->cfg.peer_addr);
+        return ERR_BAD_ARGUMENT;
+    }
+    return ERR_OK;
+}
+
+enum err node_found_boot(struct node *n, const struct disk_boot *boot, const uint8_t entropy[32],
+                         struct diag *why)
+{
+    enum err err = boot_identity(n, boot, entropy, why);
+
+    if (err == ERR_OK) {
+        err = boot_map(n, boot, why);
+    }
+    return err == ERR_OK ? check_start(n, why) : err;
+}
+
+static void map_body(const struct node *n, const struct wire_map *map, struct buf *body)
+{
+    put_u8(body, n->log_started ? 1 : 0);
+    wire_put_map(body, map);
+}
+
+void node_map_write(struct node *n)
+{
+    struct buf body = {0};
+
+    if (n->map_writing) {
+        n->map_dirty = true; /* written again when this one is done */
+        return;
+    }
+    n->map_writing = true;
+    n->map_dirty = false;
+    map_body(n, &n->map, &body);
+    meta_write(n, META_MAP, DISK_USER_MAP, &body);
+    buf_free(&body);
+}
+
+/* Take `map` (owned) as the one to be written; service starts once it is. */
+static void adopt_map(struct node *n, struct wire_map map)
+{
+    struct buf body = {0};
+
+    CHECK(n->phase == NODE_PHASE_FOUNDING);
+    n->phase = NODE_PHASE_MAP;
+    n->map_next = map;
+    n->map_writing = true;
+    map_body(n, &map, &body);
+    meta_write(n, META_MAP, DISK_USER_MAP, &body);
+    buf_free(&body);
+}
+
+void node_self_member(const struct node *n, struct wire_member *out)
+{
+    *out = (struct wire_member){.node = n->id, .zone = n->cfg.zone};
+    memcpy(out->peer_addr, n->cfg.peer_addr, sizeof out->peer_addr);
+    memcpy(out->client_addr, n->cfg.client_addr, sizeof out->client_addr);
+}
+
+static int member_order(const void *a, const void *b)
+{
+    return strcmp(((const struct wire_member *)a)->peer_addr,
+                  ((const struct wire_member *)b)->peer_addr);
+}
+
+/* Members are complete: place the partitions and write the map. */
+static void found_with(struct node *n, struct wire_map map)
+{
+    struct ring_node nodes[NODE_MEMBERS_MAX];
+    struct ring_placement *placed = mem_alloc(n->cfg.partitions * sizeof *placed);
+    struct diag why = {0};
+    enum err err;
+
+    qsort(map.members, map.member_count, sizeof map.members[0], member_order);
+    for (uint32_t i = 0; i < map.member_count; i++) {
+        nodes[i] = (struct ring_node){.id = node_short_id(&map.members[i].node),
+                                      .weight = 1,
+                                      .zone = map.members[i].zone};
+    }
+    map.epoch = 1;
+    map.partitions = n->cfg.partitions;
+    map.replicas = n->cfg.replicas < map.member_count ? n->cfg.replicas : map.member_count;
+    store_u64le(map.cluster.b, prng_next(&n->rng) | 1);
+    store_u64le(map.cluster.b + 8, prng_next(&n->rng));
+    map.placement = mem_alloc((size_t)map.partitions * map.replicas);
+    err = ring_place(nodes, map.member_count, map.partitions, map.replicas, placed, &why);
+    if (err != ERR_OK) {
+        mem_free(placed);
+        wire_map_free(&map);
+        node_fail(n, err, &why);
+        return;
+    }
+    for (uint32_t p = 0; p < map.partitions; p++) {
+        for (uint32_t r = 0; r < map.replicas; r++) {
+            for (uint32_t i = 0; i < map.member_count; i++) {
+                if (nodes[i].id == placed[p].replica[r]) {
+                    map.placement[p * map.replicas + r] = (uint8_t)i;
+                }
+            }
+        }
+    }
+    mem_free(placed);
+    adopt_map(n, map);
+}
+
+static bool is_founder(const struct node *n)
+{
+    for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
+        if (strcmp(n->cfg.seeds[i], n->cfg.peer_addr) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void node_found_tick(struct node *n)
+{
+    struct wire_map map = {0};
+
+    if (n->phase != NODE_PHASE_FOUNDING) {
+        return;
+    }
+    if (n->cfg.start == NODE_START_BOOTSTRAP) {
+        map.member_count = 1;
+        node_self_member(n, &map.members[0]);
+        found_with(n, map);
+        return;
+    }
+    if (n->cfg.start != NODE_START_FOUND || !is_founder(n)) {
+        return;
+    }
+    node_self_member(n, &map.members[map.member_count++]);
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        const struct link *l = &n->links[i];
+        struct wire_member *m = &map.members[map.member_count];
+
+        if (strcmp(l->addr, n->cfg.peer_addr) == 0) {
+            continue;
+        }
+        if (l->state != LINK_UP || l->hello.found_hash != node_found_hash(n)) {
+            return; /* not all are here yet */
+        }
+        *m = (struct wire_member){.node = l->node, .zone = l->hello.zone};
+        memcpy(m->peer_addr, l->hello_peer, sizeof m->peer_addr);
+        memcpy(m->client_addr, l->hello_client, sizeof m->client_addr);
+        map.member_count++;
+    }
+    found_with(n, map);
+}
+
+void node_found_begin(struct node *n)
+{
+    if (n->phase == NODE_PHASE_IDENTITY) {
+        struct buf body = {0};
+
+        buf_append(&body, n->id.b, sizeof n->id.b);
+        meta_write(n, META_NODE, DISK_USER_IDENTITY, &body);
+        buf_free(&body);
+    }
+    if (n->phase == NODE_PHASE_SERVING && n->cfg.start != NODE_START_PRESENT) {
+        node_log(n, NODE_LOG_INFO,
+                 "msg=\"the directory belongs to a cluster already; --found, --bootstrap and "
+                 "--join are ignored\"");
+    }
+    node_links_setup(n);
+    node_issue_ops(n);
+}
+
+static void send_map(struct node *n, struct link *l)
+{
+    size_t mark = wire_begin(&l->now, WIRE_MAP);
+
+    wire_put_map(&l->now, &n->map);
+    wire_end(&l->now, mark);
+}
+
+/* A peer without a cluster, or of another one, met a node that has one. */
+static bool admit_to_cluster(struct node *n, struct link *l)
+{
+    const struct wire_hello *h = &l->hello;
+    bool foreign = !wire_id_is_zero(&h->cluster) && !wire_id_eq(&h->cluster, &n->map.cluster);
+    bool known = node_member_by_id(n, &h->node) >= 0;
+    bool address_known = node_member_by_addr(n, l->hello_peer) >= 0;
+
+    if (foreign) {
+        node_link_refuse(n, l->conn, ERR_REFUSED, "it belongs to another cluster; nodes of two "
+                                                  "clusters cannot talk");
+        return false;
+    }
+    if (known || (h->joining && address_known) ||
+        (!wire_id_is_zero(&h->cluster) && h->map_epoch > n->map.epoch)) {
+        return true;
+    }
+    if (!wire_id_is_zero(&h->cluster)) {
+        node_link_refuse(n, l->conn, ERR_STALE, "this node was replaced while it was away; empty "
+                                                "its directory and start it with --join");
+    } else if (address_known) {
+        node_link_refuse(n, l->conn, ERR_REFUSED,
+                         "the cluster knows this address as a node whose data directory is lost: an "
+                         "emptied node has forgotten its votes and is not taken back as a voter; "
+                         "start it with --join to have it rebuilt under a new identity");
+    } else {
+        node_link_refuse(n, l->conn, ERR_REFUSED, "the cluster is founded and does not know this "
+                                                  "address");
+    }
+    return false;
+}
+
+void node_found_hello(struct node *n, struct link *l)
+{
+    const struct wire_hello *h = &l->hello;
+
+    if (n->map.partitions > 0) {
+        if (!admit_to_cluster(n, l)) {
+            return;
+        }
+        if (wire_id_is_zero(&h->cluster) || h->map_epoch < n->map.epoch) {
+            send_map(n, l);
+        }
+        return;
+    }
+    if (wire_id_is_zero(&h->cluster) && n->cfg.start == NODE_START_FOUND &&
+        h->found_hash != node_found_hash(n)) {
+        node_link_refuse(n, l->conn, ERR_REFUSED,
+                         "the founding lists differ: give all nodes the same --found list");
+    }
+}
+
+/* The map of the cluster that a joining node enters: it takes the place of the
+ * member at its own address. */
+static bool take_place(struct node *n, struct wire_map *map)
+{
+    struct diag why = {0};
+
+    for (uint32_t i = 0; i < map->member_count; i++) {
+        if (strcmp(map->members[i].peer_addr, n->cfg.peer_addr) == 0) {
+            node_self_member(n, &map->members[i]);
+            map->epoch++;
+            return true;
+        }
+    }
+    diag_set(&why, "the cluster has no member at %s: a node that is brought back keeps its peer "
+                   "address", n->cfg.peer_addr);
+    node_fail(n, ERR_REFUSED, &why);
+    return false;
+}
+
+static bool map_names(const struct wire_map *map, const struct wire_id *id)
+{
+    for (uint32_t i = 0; i < map->member_count; i++) {
+        if (wire_id_eq(&map->members[i].node, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void node_found_map(struct node *n, struct link *l, struct slice payload)
+{
+    struct wire_map map;
+
+    if (wire_get_map(payload, &map) != ERR_OK) {
+        node_link_drop(n, l, "a map that cannot be read");
+        return;
+    }
+    if (n->phase == NODE_PHASE_FOUNDING) {
+        bool named = map_names(&map, &n->id);
+
+        if (named || (n->cfg.start == NODE_START_JOIN && take_place(n, &map))) {
+            adopt_map(n, map);
+            return;
+        }
+    } else if (n->map.partitions > 0 && wire_id_eq(&map.cluster, &n->map.cluster) &&
+               map.epoch > n->map.epoch && map.member_count == n->map.member_count &&
+               map_names(&map, &n->id)) {
+        memcpy(n->map.members, map.members, sizeof n->map.members);
+        n->map.epoch = map.epoch;
+        node_links_setup(n);
+        node_map_write(n);
+    }
+    wire_map_free(&map);
+}
+
+void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *done)
+{
+    if (done->err != ERR_OK) {
+        node_fail(n, done->err, &done->why);
+        return;
+    }
+    if (user == DISK_USER_IDENTITY) {
+        CHECK(n->phase == NODE_PHASE_IDENTITY || n->phase == NODE_PHASE_STOPPING);
+        if (n->phase == NODE_PHASE_IDENTITY) {
+            n->phase = NODE_PHASE_FOUNDING;
+        }
+        return;
+    }
+    n->map_writing = false;
+    if (n->map_next.partitions > 0) {
+        n->map = n->map_next;
+        n->map_next = (struct wire_map){0};
+        int pos = node_member_by_id(n, &n->id);
+        CHECK(pos >= 0);
+        n->self_pos = (uint32_t)pos;
+        if (n->phase == NODE_PHASE_MAP) {
+            n->phase = NODE_PHASE_SERVING;
+        }
+        node_links_setup(n);
+        node_start_groups(n);
+        for (uint32_t i = 0; i < n->link_count; i++) {
+            if (n->links[i].state == LINK_UP && wire_id_is_zero(&n->links[i].hello.cluster)) {
+                send_map(n, &n->links[i]);
+            }
+        }
+    } else if (n->map_dirty) {
+        node_map_write(n);
+    }
+}
+
+/* ---- looking things up in the map ---- */
+
+int node_member_by_id(const struct node *n, const struct wire_id *id)
+{
+    for (uint32_t i = 0; i < n->map.member_count; i++) {
+        if (wire_id_eq(&n->map.members[i].node, id)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int node_member_by_addr(const struct node *n, const char *peer_addr)
+{
+    for (uint32_t i = 0; i < n->map.member_count; i++) {
+        if (strcmp(n->map.members[i].peer_addr, peer_addr) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int node_member_of(const struct node *n, struct raft_id id)
+{
+    for (uint32_t i = 0; i < n->map.member_count; i++) {
+        if (node_short_id(&n->map.members[i].node) == node_of_raft_id(id)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+struct raft_id node_replica_id(const struct node *n, uint32_t pos)
+{
+    return (struct raft_id){node_short_id(&n->map.members[pos].node)};
+}
+
+uint32_t node_partition_of_slot(const struct node *n, uint32_t hashslot)
+{
+    return hashslot * n->map.partitions / HASHSLOT_COUNT;
+}

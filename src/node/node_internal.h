@@ -1,0 +1,551 @@
+/* node_internal.h - the parts of a node; private to this room.
+ *
+ * Who owns what: the node owns groups (one per partition), links (one per member
+ * position, and guests), sessions (one per client connection). A request is owned
+ * by the queue it stands in, until it is answered; see node_request.h.
+ */
+#ifndef NODE_INTERNAL_H
+#define NODE_INTERNAL_H
+#include "base/base_list.h"
+#include "base/base_map.h"
+#include "cmd/cmd.h"
+#include "core/ring/ring.h"
+#include "node/node.h"
+#include "store/snapfile.h"
+#include "store/store.h"
+#include "wal/wal.h"
+#include "wire/wire.h"
+
+struct group;
+struct link;
+struct session;
+struct request;
+
+/* ---- identity and map (node_found.c) ---- */
+
+enum node_phase {
+    NODE_PHASE_IDENTITY, /* the new id is being written */
+    NODE_PHASE_FOUNDING, /* waiting for the other founding members, or for a map */
+    NODE_PHASE_MAP,      /* the map is being written */
+    NODE_PHASE_SERVING,
+    NODE_PHASE_STOPPING,
+    NODE_PHASE_STOPPED,
+};
+
+/* The low byte of a raft id is the replica's generation; the rest names its node. */
+enum { NODE_GENERATION_MASK = 0xff };
+static inline uint64_t node_short_id(const struct wire_id *id)
+{
+    return load_u64le(id->b) & ~(uint64_t)NODE_GENERATION_MASK;
+}
+static inline uint64_t node_of_raft_id(struct raft_id id)
+{
+    return id.n & ~(uint64_t)NODE_GENERATION_MASK;
+}
+
+/* ---- requests (node_route.c) ---- */
+
+enum request_origin {
+    REQUEST_SESSION, /* a client of this node waits */
+    REQUEST_LINK,    /* another node forwarded it; never forwarded again */
+    REQUEST_CHILD,   /* part of a request that concerns several partitions */
+    REQUEST_OWN,     /* the node's own command; nobody waits */
+};
+enum request_state {
+    REQUEST_NEW,
+    REQUEST_HELD,      /* no leader known or reachable: nothing has happened */
+    REQUEST_FORWARDED, /* sent to the leader: may happen */
+    REQUEST_PROPOSED,  /* in the local leader's log: may happen */
+    REQUEST_READING,   /* waits for the leader's right to answer, or for apply */
+    REQUEST_DONE,      /* reply complete; waits for its turn in the session */
+};
+/* One command on one partition, or the parent of several (children > 0). */
+struct request {
+    struct list in_group;   /* held, forwarded or reading queue of the group */
+    struct list in_session; /* order of replies */
+    struct list in_timeout; /* all unfinished ones, oldest first */
+    uint64_t id;            /* grows with age; also the order within a partition */
+    enum request_origin origin;
+    enum request_state state;
+    uint8_t proto;
+    bool is_write, after_writes;
+    bool right;              /* READING: the leader may answer it */
+    bool muted;              /* CLIENT REPLY: nobody wants the answer */
+    uint32_t partition;
+    const struct cmd *cmd;
+    struct session *session; /* SESSION: NULL once the client is gone */
+    uint64_t conn;           /* LINK: the connection to answer on. FORWARDED: sent on */
+    uint64_t remote_id;      /* LINK */
+    struct request *parent;  /* CHILD */
+    struct fanout *fanout;   /* parent: how to combine */
+    uint64_t deadline_us, started_us;
+    struct raft_index wait_index; /* READING: answer when applied */
+    struct buf command;      /* cmd_encode()d, kept while it may be sent again */
+    struct buf reply;
+};
+
+/* ---- groups (node_group.c, node_apply.c) ---- */
+
+struct pending {
+    struct raft_index index;
+    struct raft_term term;
+    struct request *request; /* NULL: nobody waits any more */
+};
+
+enum { SNAP_WINDOW_CHUNKS = 4, SNAP_PIECE_BYTES = 256 << 10 };
+
+/* Writing a checkpoint (node_checkpoint.c). */
+struct checkpoint {
+    bool active, finishing;
+    uint64_t file;
+    struct raft_index index;
+    struct raft_term term;
+    struct buf blob;
+    uint64_t offset, chunk_count;
+    uint32_t in_flight;
+    bool produced_all, sync_issued;
+};
+/* Streaming a snapshot file to a peer (node_snapsend.c). */
+struct snap_send {
+    struct list in_group;
+    struct raft_id to;
+    uint64_t file, bytes;
+    struct raft_index index;
+    struct raft_term term;
+    uint64_t read_offset, acked_offset;
+    bool reading, last_read;
+    uint64_t last_progress_us;
+};
+/* Receiving one (node_snaprecv.c). */
+struct snap_recv {
+    bool active, finishing;
+    uint64_t sender_file, file; /* its name there; ours */
+    struct raft_id from;
+    struct raft_index index;
+    struct raft_term term;
+    uint64_t offset;
+    uint64_t conn;
+    struct store *store;
+    struct snapfile_reader reader;
+    uint32_t in_flight;
+    uint64_t last_progress_us;
+    uint64_t install_ticket; /* INSTALLED is said once this is durable */
+};
+
+struct group {
+    struct node *node;
+    uint32_t partition;
+    bool here;       /* a replica lives on this node */
+    bool dirty;      /* in node->dirty */
+    bool rebuilding; /* not yet (again) a voter */
+    struct raft *raft;
+    struct store *store;
+    struct raft_id self;
+    struct raft_id replaces; /* rebuilding: whom */
+    struct raft_index applied;
+    struct raft_term applied_term;
+    uint64_t last_time_ms; /* newest logged time */
+    /* proposals in index order, a ring */
+    struct pending *pending;
+    uint32_t pending_head, pending_count, pending_cap;
+    struct list reading;   /* waiting for right or apply */
+    struct list held;      /* in id order */
+    struct list forwarded; /* in id order */
+    /* where writes go */
+    struct raft_id leader;
+    struct raft_term leader_term;
+    /* snapshots */
+    uint64_t snap_file; /* newest durable one; 0: none */
+    struct raft_index snap_index;
+    struct raft_term snap_term;
+    uint64_t snap_bytes;
+    bool snap_wanted; /* a peer needs one newer than we have */
+    uint64_t snap_old, snap_old_ticket; /* goes once the log names its successor durably */
+    struct raft_id snap_peers[RAFT_PEERS_MAX]; /* wait for the next checkpoint */
+    uint32_t snap_peer_count;
+    struct checkpoint checkpoint;
+    struct list sends;
+    struct snap_recv recv;
+    uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
+    uint64_t join_sent_us;
+    uint64_t leader_since_us;
+    struct raft_index expire_index; /* newest logged removal of what is past its time */
+    bool transfer_asked;
+    struct raft_index conf_applied; /* newest applied configuration entry */
+};
+
+/* ---- links to other nodes (node_link.c) ---- */
+
+enum link_state { LINK_DOWN, LINK_DIALING, LINK_HELLO, LINK_UP };
+struct link {
+    uint32_t pos; /* in node->links */
+    char addr[NODE_ADDR_MAX];
+    enum link_state state;
+    uint64_t conn; /* 0: none */
+    struct wire_id node; /* of the hello; of the map before */
+    struct wire_hello hello; /* slices point into hello_* below */
+    char hello_peer[NODE_ADDR_MAX], hello_client[NODE_ADDR_MAX];
+    bool avoid; /* the peer is stopping or its disk is full: not to lead */
+    struct buf in;
+    /* frames built during a turn */
+    struct buf now;         /* sent at once */
+    struct buf gated;       /* Raft messages that wait for a ticket */
+    uint64_t gate;
+    size_t raft_now_mark, raft_gated_mark, request_mark, reply_mark;
+    struct buf requests, replies; /* whole frames under construction */
+    bool raft_now_open, raft_gated_open, request_open, reply_open;
+    struct buf raft_now;
+    uint64_t retry_us, heard_us, ping_us;
+    uint32_t failures;
+    size_t unsent;
+    char refused[160]; /* why the last attempt was refused */
+};
+
+/* Connections accepted on the peer port that have not said hello yet. */
+struct guest {
+    uint64_t conn, since_us;
+    struct buf in;
+    char addr[NODE_ADDR_MAX];
+};
+
+/* ---- client sessions (node_session.c) ---- */
+
+enum session_reply_mode { SESSION_REPLY_ON, SESSION_REPLY_OFF, SESSION_REPLY_SKIP };
+struct session {
+    struct list in_node;
+    struct list in_dirty;
+    uint64_t conn, id;
+    struct node *node;
+    struct resp_parser parser;
+    struct buf in;  /* received, not yet parsed */
+    struct buf out; /* to be sent at the end of the turn */
+    struct list replies; /* requests in order */
+    uint32_t waiting;       /* requests in replies */
+    uint32_t writes_waiting;
+    uint8_t proto;
+    enum session_reply_mode reply_mode;
+    bool skip_next, skip_asked; /* CLIENT REPLY SKIP: the next one; asked by this one */
+    bool asked_map, no_evict, no_touch, closing, dirty, reading_off, readonly;
+    size_t unsent;
+    size_t argv_bytes;
+    uint64_t created_us, active_us, commands;
+    char addr[NODE_ADDR_MAX];
+    char *name, *lib_name, *lib_ver;
+    const struct cmd *last_cmd;
+};
+
+/* ---- disk operations of the node's own (tokens below bit 62, above tickets) ---- */
+
+enum disk_user {
+    DISK_USER_IDENTITY = 1,
+    DISK_USER_MAP,
+    DISK_USER_CHECKPOINT,        /* chunk written */
+    DISK_USER_CHECKPOINT_SYNCED,
+    DISK_USER_CHECKPOINT_NAMED,
+    DISK_USER_SEND_READ,
+    DISK_USER_RECV,
+    DISK_USER_RECV_SYNCED,
+    DISK_USER_RECV_NAMED,
+    DISK_USER_FORGET, /* nobody waits */
+};
+/* token = bit 62, 6 bits user, 20 bits partition, the rest a number */
+#define NODE_TOKEN_BIT (1ULL << 62)
+static inline uint64_t node_token(enum disk_user user, uint32_t partition, uint64_t number)
+{
+    return NODE_TOKEN_BIT | ((uint64_t)user << 56) | ((uint64_t)partition << 36) |
+           (number & ((1ULL << 36) - 1));
+}
+
+/* ---- counters and logs shown by INFO, SLOWLOG, LATENCY ---- */
+
+struct slow_entry {
+    uint64_t id, when_s, took_us;
+    struct buf args; /* argc varint, then put_bytes each, shortened */
+    char client[NODE_ADDR_MAX];
+    char name[64];
+};
+enum { SLOWLOG_MAX = 1024, LATENCY_SAMPLES = 160 };
+struct latency_event {
+    char name[24];
+    uint32_t head, count;
+    uint64_t max_ms;
+    struct {
+        uint64_t when_s, ms;
+    } at[LATENCY_SAMPLES];
+};
+struct stats {
+    uint64_t connections, commands, in_bytes, out_bytes, errors;
+    uint64_t keyspace_hits, keyspace_misses, expired;
+    uint64_t forwarded, proposals, lease_reads, index_reads;
+    uint64_t elections, snapshots_written, snapshots_sent, snapshots_installed;
+    uint64_t turns, output_cut;
+    uint64_t ops_mark_us, ops_mark_commands, ops_per_s;
+};
+struct cmd_stat {
+    uint64_t calls, usec, rejected, failed;
+};
+
+struct node {
+    struct node_config cfg;
+    struct node_gauges gauges;
+    struct node_time now, started;
+    struct prng rng;
+    enum node_phase phase;
+    struct wire_id id;
+    struct wire_map map; /* partitions 0: none yet */
+    uint32_t self_pos;   /* in map.members */
+    bool log_started;    /* the log has held votes: its absence would be amnesia */
+    bool was_ready;
+    struct wire_map map_next; /* being written */
+    bool map_writing, map_dirty;
+    uint64_t run_id;
+
+    struct wal *wal;
+    struct group *groups; /* map.partitions of them */
+    struct group **dirty;
+    uint32_t dirty_count;
+    struct raft_effects raft_fx;
+    struct wire_entries entries; /* scratch of decoding */
+    struct buf scratch;          /* scratch of encoding */
+
+    struct link links[NODE_MEMBERS_MAX];
+    uint32_t link_count;
+    struct list guests_unused;
+    struct guest *guests;
+    uint32_t guest_count, guest_cap;
+
+    struct map64 sessions; /* conn -> struct session */
+    struct list session_list, session_dirty;
+    uint32_t session_count;
+    uint64_t next_conn, next_session, next_request, next_file, next_token;
+
+    struct map64 forwarded; /* request id -> struct request */
+    struct map64 reads;     /* token -> struct request */
+    struct list timeouts;
+    struct request *free_requests;
+    uint32_t free_request_count;
+
+    struct node_effects *fx; /* of the turn under way */
+    struct node_effects early; /* of node_open */
+    struct disk_ops ops;
+    uint32_t checkpoints_active;
+    uint64_t checkpoint_pause_us; /* after a full disk */
+    uint64_t tick_us, balance_us, tidy_us, second_us;
+    uint64_t stop_us;
+    uint64_t stop_ticket;
+    bool stop_said, stop_closing;
+    bool cluster_leaders_said;
+    struct stats stats;
+    struct cmd_stat *cmd_stats;
+    struct slow_entry *slowlog; /* ring */
+    uint32_t slowlog_head, slowlog_count, slowlog_max;
+    uint64_t slowlog_next;
+    uint64_t latency_threshold_ms;
+    struct latency_event latency[8];
+    uint32_t latency_count;
+    uint32_t proto_max_bulk;
+    uint64_t turn_input_bytes;
+};
+
+/* node.c */
+void node_log(struct node *n, enum node_log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+struct node_effect *node_effect_push(struct node *n, enum node_effect_kind kind);
+void node_fail(struct node *n, enum err err, const struct diag *why);
+/* Move listed disk operations into effects. */
+void node_issue_ops(struct node *n);
+bool node_writable(const struct node *n); /* false: the disk is full */
+
+/* node_found.c */
+MUST_USE enum err node_found_boot(struct node *n, const struct disk_boot *boot,
+                                  const uint8_t entropy[32], struct diag *why);
+void node_found_begin(struct node *n); /* after boot: dial, write identity */
+void node_found_hello(struct node *n, struct link *l);
+void node_found_tick(struct node *n);
+void node_found_map(struct node *n, struct link *l, struct slice payload);
+void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *done);
+void node_map_write(struct node *n); /* persist node->map as it is now */
+/* Position of the member that runs replicas of this id, or -1. */
+int node_member_of(const struct node *n, struct raft_id id);
+int node_member_by_id(const struct node *n, const struct wire_id *id);
+int node_member_by_addr(const struct node *n, const char *peer_addr);
+struct raft_id node_replica_id(const struct node *n, uint32_t pos); /* generation 0 */
+uint32_t node_partition_of_slot(const struct node *n, uint32_t hashslot);
+uint64_t node_found_hash(const struct node *n);
+void node_start_groups(struct node *n); /* the map is durable and new */
+void node_self_member(const struct node *n, struct wire_member *out);
+
+/* node_boot.c */
+MUST_USE enum err node_boot_groups(struct node *n, const struct disk_boot *boot, struct diag *why);
+
+/* node_link.c */
+void node_links_setup(struct node *n); /* from seeds or map */
+void node_link_tick(struct node *n);
+void node_link_accepted(struct node *n, uint64_t conn, const char *addr);
+void node_link_dialed(struct node *n, struct link *l);
+void node_link_closed(struct node *n, struct link *l, const char *reason);
+bool node_link_guest_closed(struct node *n, uint64_t conn);
+bool node_link_received(struct node *n, uint64_t conn, const uint8_t *data, size_t len);
+struct link *node_link_by_conn(struct node *n, uint64_t conn);
+/* The link to the node that runs a replica; NULL when it is not up. */
+struct link *node_link_to(struct node *n, struct raft_id id);
+struct link *node_link_at(struct node *n, uint32_t member_pos); /* up, or NULL */
+void node_link_send_raft(struct node *n, uint32_t partition, const struct raft_msg *m,
+                         uint64_t gate);
+struct buf *node_link_request_frame(struct link *l);
+struct buf *node_link_reply_frame(struct link *l);
+void node_links_flush(struct node *n);
+void node_link_refuse(struct node *n, uint64_t conn, enum err code, const char *text);
+void node_link_drop(struct node *n, struct link *l, const char *reason);
+
+/* node_group.c */
+void node_group_init(struct node *n, uint32_t partition);
+void node_group_free(struct group *g);
+void node_group_raft_config(const struct node *n, struct raft_id self, uint32_t partition,
+                            struct raft_config *out);
+void node_group_mark(struct group *g); /* something changed: flush it this turn */
+void node_groups_flush(struct node *n);
+void node_groups_durable(struct node *n, uint64_t ticket);
+void node_group_put_blob(struct group *g, const struct raft_conf *conf);
+void node_group_encode_blob(const struct node *n, struct raft_id self,
+                            const struct raft_conf *conf, uint64_t last_time_ms, struct buf *out);
+struct group_blob {
+    struct raft_id self;
+    struct raft_conf conf;
+    uint64_t last_time_ms;
+    uint32_t member_count;
+    struct wire_member members[RAFT_PEERS_MAX];
+};
+MUST_USE enum err node_group_decode_blob(struct slice data, struct group_blob *out);
+void node_group_merge_members(struct node *n, const struct group_blob *blob);
+/* The group as a fresh replica under a new identity. */
+void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id replaces);
+bool node_group_leads(const struct group *g);
+void node_group_learn_leader(struct group *g, struct raft_id leader, struct raft_term term);
+const struct raft_conf *node_group_conf(const struct group *g);
+
+/* node_apply.c */
+void node_apply(struct group *g);
+void node_apply_truncated(struct group *g, struct raft_index from);
+void node_apply_drop_pending(struct group *g, struct raft_index upto);
+void node_pending_push(struct group *g, struct raft_index index, struct raft_term term,
+                       struct request *r);
+
+/* node_route.c */
+struct request *node_request_new(struct node *n, enum request_origin origin, const struct cmd *cmd,
+                                 uint32_t partition);
+void node_request_free(struct node *n, struct request *r);
+/* Route a command; argv is borrowed for the call. */
+void node_route(struct node *n, struct request *r, uint32_t argc, const struct slice *argv);
+void node_route_drain(struct group *g); /* try the held ones again */
+void node_route_link_down(struct node *n, uint64_t conn);
+void node_route_request_frame(struct node *n, struct link *l, struct slice payload);
+void node_route_reply_frame(struct node *n, struct link *l, struct slice payload);
+void node_route_timeouts(struct node *n);
+/* A read that can be answered at once: true when it was. */
+bool node_route_read_now(struct node *n, struct session *s, const struct cmd *cmd,
+                         uint32_t partition, uint32_t argc, const struct slice *argv,
+                         struct resp_writer *w);
+void node_expire_tick(struct node *n);
+/* The outcome of a request; frees it or queues its reply. */
+void node_request_reply(struct node *n, struct request *r, struct slice reply);
+struct resp_writer node_request_writer(struct node *n, struct request *r);
+void node_request_replied(struct node *n, struct request *r); /* after the writer was used */
+void node_request_error(struct node *n, struct request *r, const char *text);
+void node_request_not_leader(struct node *n, struct request *r); /* did not happen: route anew */
+void node_request_in_doubt(struct node *n, struct request *r, const char *why);
+void node_reads_ready(struct group *g); /* READING ones whose index is applied */
+void node_read_right(struct node *n, uint64_t token, struct raft_index index);
+void node_read_lost(struct node *n, uint64_t token);
+void node_propose_own(struct group *g, const struct cmd *cmd, uint32_t argc,
+                      const struct slice *argv);
+
+/* node_fanout.c */
+enum fanout_kind {
+    FANOUT_SUM,    /* DBSIZE */
+    FANOUT_OK,     /* FLUSHALL */
+    FANOUT_CONCAT, /* KEYS */
+    FANOUT_FIRST,  /* RANDOMKEY: partitions in random order until one is not empty */
+    FANOUT_SCAN,   /* one partition; the cursor is translated */
+};
+struct fanout {
+    enum fanout_kind kind;
+    uint32_t left;  /* children not yet answered */
+    int64_t sum;
+    size_t count;   /* CONCAT: items */
+    struct buf items; /* CONCAT */
+    struct buf error; /* the first error */
+    uint32_t *order;  /* FIRST: partitions still to ask */
+    uint32_t order_at, order_count;
+    uint32_t partition; /* SCAN */
+};
+void node_fanout_start(struct node *n, struct request *parent, uint32_t argc,
+                       const struct slice *argv);
+void node_fanout_child(struct node *n, struct request *child, struct slice reply);
+void node_fanout_free(struct fanout *f);
+
+/* node_session.c */
+void node_session_accepted(struct node *n, uint64_t conn, const char *addr);
+void node_session_received(struct session *s, const uint8_t *data, size_t len);
+void node_session_closed(struct session *s);
+void node_session_kill(struct session *s); /* close after what is queued */
+void node_session_mark(struct session *s);
+void node_sessions_flush(struct node *n);
+void node_sessions_resume(struct node *n); /* those that were waiting go on */
+void node_session_sent(struct session *s, size_t unsent);
+void node_session_done(struct session *s); /* a request of its may be at the head */
+void node_session_resume(struct session *s);
+
+#define NODE_VERSION "0.1.0"
+#define NODE_REDIS_VERSION "7.0.15" /* what clients may expect of the commands */
+
+/* node_command.c and its families: commands answered by the node itself */
+void node_command(struct session *s, const struct cmd *cmd, uint32_t argc, const struct slice *argv,
+                  struct resp_writer *w);
+bool node_client_name_ok(struct slice name);
+void node_client_set_text(char **field, struct slice text);
+void node_put_help(struct resp_writer *w, const char *const *lines, size_t count);
+void node_cmd_client(struct session *s, const struct cmd *cmd, uint32_t argc,
+                     const struct slice *argv, struct resp_writer *w);
+void node_cmd_config(struct session *s, const struct cmd *cmd, uint32_t argc,
+                     const struct slice *argv, struct resp_writer *w);
+void node_cmd_cluster(struct session *s, const struct cmd *cmd, uint32_t argc,
+                      const struct slice *argv, struct resp_writer *w);
+void node_cmd_info(struct node *n, uint32_t argc, const struct slice *argv, struct resp_writer *w);
+void node_cmd_slowlog(struct session *s, const struct cmd *cmd, uint32_t argc,
+                      const struct slice *argv, struct resp_writer *w);
+void node_cmd_latency(struct session *s, const struct cmd *cmd, uint32_t argc,
+                      const struct slice *argv, struct resp_writer *w);
+void node_cmd_synod(struct session *s, const struct cmd *cmd, uint32_t argc,
+                    const struct slice *argv, struct resp_writer *w);
+void node_slowlog_note(struct session *s, uint32_t argc, const struct slice *argv,
+                       uint64_t took_us);
+void node_latency_note(struct node *n, const char *event, uint64_t ms);
+
+/* node_checkpoint.c */
+void node_checkpoint_tick(struct node *n);
+void node_checkpoint_want(struct group *g);
+void node_checkpoint_disk(struct group *g, enum disk_user user, const struct disk_done *done);
+void node_checkpoint_abort(struct group *g);
+void node_checkpoint_pump(struct group *g);
+
+/* node_snapsend.c */
+void node_snap_need(struct group *g, struct raft_id peer);
+void node_snap_ready(struct group *g); /* a new checkpoint is durable */
+void node_snap_ack(struct node *n, struct link *l, const struct wire_chunk_ack *a);
+void node_snap_disk(struct group *g, const struct disk_done *done);
+void node_snap_send_tick(struct group *g);
+void node_snap_sends_drop(struct group *g, uint64_t conn_peer_node, bool all);
+
+/* node_snaprecv.c */
+void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c);
+void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk_done *done);
+void node_snap_recv_abort(struct group *g);
+void node_snap_recv_tick(struct group *g);
+
+/* node_member.c */
+void node_member_tick(struct node *n);
+void node_member_join(struct node *n, struct link *l, const struct wire_join *j);
+void node_member_conf_applied(struct group *g, const struct raft_conf *conf, struct slice context);
+void node_balance_tick(struct node *n);
+void node_stop_tick(struct node *n);
+#endif

@@ -1,0 +1,718 @@
+/* Links: one TCP connection per pair of nodes, for everything between them.
+ *
+ * The node with the lower peer address dials. Both say hello first. Frames are
+ * gathered during a turn and sent at its end: Raft messages that wait for a log
+ * write in one gated send, everything else at once.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_mem.h"
+
+#include <stdio.h>
+
+enum {
+    RETRY_US_MIN = 20 * 1000,
+    RETRY_US_MAX = 500 * 1000,
+    HELLO_US_MAX = 2 * 1000 * 1000,
+    PING_US = 200 * 1000,
+    SILENCE_US_MAX = 3 * 1000 * 1000,
+    GUESTS_MAX = 256,
+};
+
+static void link_reset_frames(struct link *l)
+{
+    l->now.len = l->gated.len = l->requests.len = l->replies.len = l->raft_now.len = 0;
+    l->raft_now_open = l->raft_gated_open = l->request_open = l->reply_open = false;
+    l->gate = 0;
+}
+
+static void link_add(struct node *n, const char *addr)
+{
+    CHECK(n->link_count < NODE_MEMBERS_MAX);
+    struct link *l = &n->links[n->link_count];
+
+    *l = (struct link){.pos = n->link_count++};
+    (void)strncpy(l->addr, addr, sizeof l->addr - 1);
+}
+
+static struct link *link_by_addr(struct node *n, const char *addr)
+{
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        if (strcmp(n->links[i].addr, addr) == 0) {
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+/* Before the map: a link per listed address. With it: link i belongs to member i. */
+void node_links_setup(struct node *n)
+{
+    struct link old[NODE_MEMBERS_MAX];
+    uint32_t old_count = n->link_count;
+
+    memcpy(old, n->links, sizeof old);
+    n->link_count = 0;
+    if (n->map.partitions > 0) {
+        for (uint32_t i = 0; i < n->map.member_count; i++) {
+            link_add(n, n->map.members[i].peer_addr);
+            n->links[i].node = n->map.members[i].node;
+        }
+    } else {
+        for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
+            link_add(n, n->cfg.seeds[i]);
+        }
+    }
+    for (uint32_t i = 0; i < old_count; i++) {
+        struct link *l = link_by_addr(n, old[i].addr);
+
+        if (l != NULL) {
+            struct wire_id expected = l->node;
+            uint32_t pos = l->pos;
+
+            *l = old[i];
+            l->pos = pos;
+            if (l->state != LINK_UP) {
+                l->node = expected;
+            }
+            l->hello.peer_addr = slice_str(l->hello_peer);
+            l->hello.client_addr = slice_str(l->hello_client);
+            continue;
+        }
+        if (old[i].conn != 0) {
+            node_effect_push(n, NODE_CLOSE)->conn = old[i].conn;
+        }
+        buf_free(&old[i].in);
+        buf_free(&old[i].now);
+        buf_free(&old[i].gated);
+        buf_free(&old[i].requests);
+        buf_free(&old[i].replies);
+        buf_free(&old[i].raft_now);
+    }
+}
+
+static bool is_self(const struct node *n, const struct link *l)
+{
+    return strcmp(l->addr, n->cfg.peer_addr) == 0;
+}
+
+static bool dials(const struct node *n, const struct link *l)
+{
+    return strcmp(n->cfg.peer_addr, l->addr) < 0;
+}
+
+static void put_own_hello(struct node *n, struct buf *b)
+{
+    struct wire_hello h = {
+        .version = WIRE_VERSION,
+        .node = n->id,
+        .cluster = n->map.cluster,
+        .map_epoch = n->map.epoch,
+        .found_hash = n->cfg.start == NODE_START_FOUND ? node_found_hash(n) : 0,
+        .joining = n->cfg.start == NODE_START_JOIN,
+        .zone = n->cfg.zone,
+        .peer_addr = slice_str(n->cfg.peer_addr),
+        .client_addr = slice_str(n->cfg.client_addr),
+    };
+    size_t mark = wire_begin(b, WIRE_HELLO);
+
+    wire_put_hello(b, &h);
+    wire_end(b, mark);
+}
+
+static void link_dial(struct node *n, struct link *l)
+{
+    struct node_effect *e = node_effect_push(n, NODE_DIAL);
+
+    l->conn = n->next_conn;
+    n->next_conn += 2;
+    l->state = LINK_DIALING;
+    l->heard_us = n->now.mono_us;
+    l->in.len = 0;
+    link_reset_frames(l);
+    e->conn = l->conn;
+    memcpy(e->addr, l->addr, sizeof e->addr);
+}
+
+static void link_down(struct node *n, struct link *l)
+{
+    uint64_t conn = l->conn;
+    bool was_up = l->state == LINK_UP;
+    uint64_t wait = (uint64_t)RETRY_US_MIN << (l->failures < 5 ? l->failures : 5);
+
+    l->state = LINK_DOWN;
+    l->conn = 0;
+    l->in.len = 0;
+    l->unsent = 0;
+    l->failures++;
+    link_reset_frames(l);
+    if (wait > RETRY_US_MAX) {
+        wait = RETRY_US_MAX;
+    }
+    l->retry_us = n->now.mono_us + wait / 2 + prng_below(&n->rng, wait);
+    if (was_up) {
+        node_route_link_down(n, conn);
+        for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+            node_snap_sends_drop(&n->groups[p], node_short_id(&l->node), false);
+            if (n->groups[p].recv.active && n->groups[p].recv.conn == conn) {
+                node_snap_recv_abort(&n->groups[p]);
+            }
+        }
+    }
+}
+
+void node_link_drop(struct node *n, struct link *l, const char *reason)
+{
+    if (l->conn == 0) {
+        return;
+    }
+    node_log(n, NODE_LOG_WARN, "msg=\"link closed\" peer=%s reason=\"%s\"", l->addr, reason);
+    node_effect_push(n, NODE_CLOSE)->conn = l->conn;
+    link_down(n, l);
+}
+
+void node_link_closed(struct node *n, struct link *l, const char *reason)
+{
+    if (l->state == LINK_UP) {
+        node_log(n, NODE_LOG_INFO, "msg=\"link lost\" peer=%s reason=\"%s\"", l->addr, reason);
+    }
+    link_down(n, l);
+}
+
+void node_link_refuse(struct node *n, uint64_t conn, enum err code, const char *text)
+{
+    struct buf b = {0};
+    size_t mark = wire_begin(&b, WIRE_REFUSE);
+    struct link *l = node_link_by_conn(n, conn);
+
+    wire_put_refuse(&b, code, text);
+    wire_end(&b, mark);
+    struct node_effect *e = node_effect_push(n, NODE_SEND);
+    e->conn = conn;
+    e->data = b;
+    node_effect_push(n, NODE_CLOSE)->conn = conn;
+    node_log(n, NODE_LOG_WARN, "msg=\"refused a node\" peer=%s reason=\"%s\"",
+             l != NULL ? l->hello_peer : "?", text);
+    if (l != NULL) {
+        link_down(n, l);
+    } else {
+        (void)node_link_guest_closed(n, conn);
+    }
+}
+
+void node_link_dialed(struct node *n, struct link *l)
+{
+    CHECK(l->state == LINK_DIALING);
+    l->state = LINK_HELLO;
+    l->heard_us = n->now.mono_us;
+    put_own_hello(n, &l->now);
+}
+
+struct link *node_link_by_conn(struct node *n, uint64_t conn)
+{
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        if (n->links[i].conn == conn && conn != 0) {
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+struct link *node_link_at(struct node *n, uint32_t member_pos)
+{
+    return member_pos < n->link_count && n->links[member_pos].state == LINK_UP
+               ? &n->links[member_pos]
+               : NULL;
+}
+
+struct link *node_link_to(struct node *n, struct raft_id id)
+{
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        if (n->links[i].state == LINK_UP &&
+            node_short_id(&n->links[i].node) == node_of_raft_id(id)) {
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- guests: accepted, not yet introduced ---- */
+
+void node_link_accepted(struct node *n, uint64_t conn, const char *addr)
+{
+    if (n->guest_count == GUESTS_MAX) {
+        node_effect_push(n, NODE_CLOSE)->conn = conn;
+        return;
+    }
+    if (n->guest_count == n->guest_cap) {
+        n->guest_cap = n->guest_cap == 0 ? 8 : n->guest_cap * 2;
+        n->guests = mem_realloc(n->guests, n->guest_cap * sizeof n->guests[0]);
+    }
+    struct guest *g = &n->guests[n->guest_count++];
+
+    *g = (struct guest){.conn = conn, .since_us = n->now.mono_us};
+    (void)strncpy(g->addr, addr, sizeof g->addr - 1);
+}
+
+static void guest_remove(struct node *n, uint32_t at)
+{
+    buf_free(&n->guests[at].in);
+    n->guests[at] = n->guests[--n->guest_count];
+}
+
+bool node_link_guest_closed(struct node *n, uint64_t conn)
+{
+    for (uint32_t i = 0; i < n->guest_count; i++) {
+        if (n->guests[i].conn == conn) {
+            guest_remove(n, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void hello_keep(struct link *l, const struct wire_hello *h)
+{
+    l->hello = *h;
+    memcpy(l->hello_peer, h->peer_addr.data, h->peer_addr.len);
+    l->hello_peer[h->peer_addr.len] = 0;
+    memcpy(l->hello_client, h->client_addr.data, h->client_addr.len);
+    l->hello_client[h->client_addr.len] = 0;
+    l->hello.peer_addr = slice_str(l->hello_peer);
+    l->hello.client_addr = slice_str(l->hello_client);
+}
+
+static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
+{
+    hello_keep(l, h);
+    l->state = LINK_UP;
+    l->node = h->node;
+    l->failures = 0;
+    l->refused[0] = 0;
+    l->heard_us = n->now.mono_us;
+    l->ping_us = n->now.mono_us;
+    node_found_hello(n, l);
+    if (l->state != LINK_UP) {
+        return;
+    }
+    node_log(n, NODE_LOG_INFO, "msg=\"link up\" peer=%s", l->addr);
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        struct group *g = &n->groups[p];
+
+        if (g->here) {
+            const struct raft_conf *c = raft_conf_now(g->raft);
+
+            for (uint8_t i = 0; i < c->voter_count; i++) {
+                if (node_of_raft_id(c->voters[i]) == node_short_id(&l->node)) {
+                    raft_peer_reset(g->raft, c->voters[i]);
+                    node_group_mark(g);
+                }
+            }
+        }
+        if (!list_empty(&g->held)) {
+            node_route_drain(g);
+        }
+    }
+}
+
+/* The first frame of an accepted connection decides which link it becomes. */
+static void guest_hello(struct node *n, uint32_t at, struct slice payload)
+{
+    uint64_t conn = n->guests[at].conn;
+    struct buf rest = n->guests[at].in;
+    char addr[NODE_ADDR_MAX];
+    struct wire_hello h;
+    struct link *l = NULL;
+    enum err err = wire_get_hello(payload, &h);
+
+    if (err != ERR_OK) {
+        node_link_refuse(n, conn, err,
+                         err == ERR_VERSION ? "the two nodes speak different protocol versions"
+                                            : "the hello cannot be read");
+        return;
+    }
+    memcpy(addr, h.peer_addr.data, h.peer_addr.len);
+    addr[h.peer_addr.len] = 0;
+    l = link_by_addr(n, addr);
+    if (l == NULL || is_self(n, l)) {
+        node_link_refuse(n, conn, ERR_REFUSED, "this address is not on the list of members");
+        return;
+    }
+    if (l->conn != 0) {
+        node_link_drop(n, l, "the peer connected anew");
+    }
+    n->guests[at].in = (struct buf){0};
+    guest_remove(n, at);
+    buf_free(&l->in);
+    l->in = rest;
+    l->conn = conn;
+    link_reset_frames(l);
+    put_own_hello(n, &l->now);
+    link_up(n, l, &h);
+}
+
+/* ---- frames ---- */
+
+static void frame_raft(struct node *n, struct link *l, struct slice payload)
+{
+    struct reader r = reader_of(payload.data, payload.len);
+
+    while (reader_left(&r) > 0) {
+        struct raft_msg m;
+        uint32_t partition;
+
+        if (wire_get_raft(&r, &partition, &m, &n->entries) != ERR_OK) {
+            node_link_drop(n, l, "a Raft message that cannot be read");
+            return;
+        }
+        if (n->groups == NULL || partition >= n->map.partitions || !n->groups[partition].here ||
+            node_of_raft_id(m.from) != node_short_id(&l->node)) {
+            continue; /* for a replica that is not, or not yet, here */
+        }
+        struct group *g = &n->groups[partition];
+
+        if (m.entry_count > 0 && wal_full(n->wal)) {
+            SOMETIMES(true, "node_link: append ignored, disk full");
+            continue; /* not acknowledged: the leader sends it again */
+        }
+        enum err err = raft_step(g->raft, n->now.mono_us, &m);
+
+        SOMETIMES(err == ERR_MISROUTED, "node_link: message for an earlier replica");
+        node_group_mark(g);
+    }
+}
+
+static void frame_leaders(struct node *n, struct link *l, struct slice payload)
+{
+    struct reader r = reader_of(payload.data, payload.len);
+    struct wire_leader hint;
+
+    while (reader_left(&r) > 0) {
+        if (wire_get_leader(&r, &hint) != ERR_OK) {
+            node_link_drop(n, l, "a leader list that cannot be read");
+            return;
+        }
+        if (n->groups != NULL && hint.partition < n->map.partitions &&
+            !n->groups[hint.partition].here) {
+            node_group_learn_leader(&n->groups[hint.partition], hint.leader, hint.term);
+        }
+    }
+}
+
+static void frame_refuse(struct node *n, struct link *l, struct slice payload)
+{
+    enum err code;
+    struct slice text;
+    struct diag why = {0};
+
+    if (wire_get_refuse(payload, &code, &text) != ERR_OK) {
+        return;
+    }
+    (void)snprintf(l->refused, sizeof l->refused, "%.*s", (int)text.len, (const char *)text.data);
+    node_log(n, NODE_LOG_ERROR, "msg=\"refused by a peer\" peer=%s reason=\"%.*s\"", l->addr,
+             (int)text.len, (const char *)text.data);
+    if (n->phase == NODE_PHASE_FOUNDING || code == ERR_STALE) {
+        diag_set(&why, "refused by %s: %.*s", l->addr, (int)text.len, (const char *)text.data);
+        node_fail(n, code == ERR_OK ? ERR_REFUSED : code, &why);
+    }
+}
+
+static void frame_snapshot(struct node *n, struct link *l, const struct wire_frame *f)
+{
+    struct wire_chunk c;
+    struct wire_chunk_ack a;
+    struct wire_join j;
+
+    if (f->type == WIRE_CHUNK && wire_get_chunk(f->payload, &c) == ERR_OK) {
+        node_snap_chunk(n, l, &c);
+    } else if (f->type == WIRE_CHUNK_ACK && wire_get_chunk_ack(f->payload, &a) == ERR_OK) {
+        node_snap_ack(n, l, &a);
+    } else if (f->type == WIRE_JOIN && wire_get_join(f->payload, &j) == ERR_OK) {
+        node_member_join(n, l, &j);
+    } else {
+        node_link_drop(n, l, "a frame that cannot be read");
+    }
+}
+
+static void link_frame(struct node *n, struct link *l, const struct wire_frame *f)
+{
+    struct wire_hello h;
+
+    if (l->state == LINK_HELLO && f->type != WIRE_HELLO && f->type != WIRE_REFUSE) {
+        node_link_drop(n, l, "the first frame is not a hello");
+        return;
+    }
+    switch (f->type) {
+    case WIRE_HELLO:
+        if (l->state != LINK_HELLO || wire_get_hello(f->payload, &h) != ERR_OK) {
+            node_link_drop(n, l, "an unexpected hello, or of another protocol version");
+            return;
+        }
+        link_up(n, l, &h);
+        return;
+    case WIRE_RAFT:
+        frame_raft(n, l, f->payload);
+        return;
+    case WIRE_REQUEST:
+        node_route_request_frame(n, l, f->payload);
+        return;
+    case WIRE_REPLY:
+        node_route_reply_frame(n, l, f->payload);
+        return;
+    case WIRE_MAP:
+        node_found_map(n, l, f->payload);
+        return;
+    case WIRE_CHUNK:
+    case WIRE_CHUNK_ACK:
+    case WIRE_JOIN:
+        frame_snapshot(n, l, f);
+        return;
+    case WIRE_LEADERS:
+        frame_leaders(n, l, f->payload);
+        return;
+    case WIRE_REFUSE:
+        frame_refuse(n, l, f->payload);
+        return;
+    case WIRE_PING:
+        l->avoid = f->payload.len > 0 && f->payload.data[0] != 0;
+        return;
+    }
+}
+
+/* Frames straight from the received bytes; only an incomplete one is kept. */
+static void link_bytes(struct node *n, struct link *l, const uint8_t *data, size_t len)
+{
+    uint64_t conn = l->conn;
+    bool kept = l->in.len > 0;
+    struct buf whole = {0};
+    size_t at = 0;
+
+    if (kept) {
+        buf_append(&l->in, data, len);
+        whole = l->in;
+        l->in = (struct buf){0};
+        data = whole.data;
+        len = whole.len;
+    }
+    while (l->conn == conn && n->phase != NODE_PHASE_STOPPED) {
+        struct wire_frame f;
+        enum err err = wire_next(data + at, len - at, &f);
+
+        if (err == ERR_AGAIN) {
+            break;
+        }
+        if (err != ERR_OK) {
+            node_link_drop(n, l, "bytes that are not a frame");
+            break;
+        }
+        at += f.used;
+        link_frame(n, l, &f);
+        /* A map may have renumbered the links. */
+        l = node_link_by_conn(n, conn);
+        if (l == NULL) {
+            break;
+        }
+    }
+    if (l != NULL && l->conn == conn && at < len) {
+        if (kept) {
+            buf_consume(&whole, at);
+            l->in = whole;
+            whole = (struct buf){0};
+        } else {
+            buf_append(&l->in, data + at, len - at);
+        }
+        if (l->in.len >= 4 && l->in.cap < (size_t)load_u32le(l->in.data) + 4) {
+            buf_reserve(&l->in, (size_t)load_u32le(l->in.data) + 4 - l->in.len);
+        }
+    }
+    buf_free(&whole);
+}
+
+bool node_link_received(struct node *n, uint64_t conn, const uint8_t *data, size_t len)
+{
+    struct link *l = node_link_by_conn(n, conn);
+    struct wire_frame f;
+
+    if (l != NULL) {
+        l->heard_us = n->now.mono_us;
+        link_bytes(n, l, data, len);
+        return true;
+    }
+    for (uint32_t i = 0; i < n->guest_count; i++) {
+        struct guest *g = &n->guests[i];
+
+        if (g->conn != conn) {
+            continue;
+        }
+        buf_append(&g->in, data, len);
+        enum err err = wire_next(g->in.data, g->in.len, &f);
+
+        if (err == ERR_AGAIN && g->in.len < 4096) {
+            return true;
+        }
+        if (err != ERR_OK || f.type != WIRE_HELLO) {
+            node_link_refuse(n, conn, ERR_BAD_INPUT,
+                             "this is the port for synod nodes; clients use the other one");
+            return true;
+        }
+        struct buf first = {0};
+
+        buf_append(&first, f.payload.data, f.payload.len);
+        buf_consume(&g->in, f.used);
+        guest_hello(n, i, buf_slice(&first));
+        buf_free(&first);
+        l = node_link_by_conn(n, conn);
+        if (l != NULL && l->in.len > 0) {
+            struct buf rest = l->in;
+
+            l->in = (struct buf){0};
+            link_bytes(n, l, rest.data, rest.len);
+            buf_free(&rest);
+        }
+        return true;
+    }
+    return false;
+}
+
+void node_link_tick(struct node *n)
+{
+    uint64_t now = n->now.mono_us;
+
+    for (uint32_t i = n->guest_count; i-- > 0;) {
+        if (now - n->guests[i].since_us > HELLO_US_MAX) {
+            node_effect_push(n, NODE_CLOSE)->conn = n->guests[i].conn;
+            guest_remove(n, i);
+        }
+    }
+    if (n->phase == NODE_PHASE_IDENTITY || n->phase == NODE_PHASE_STOPPED) {
+        return;
+    }
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        struct link *l = &n->links[i];
+        uint64_t patience = l->state == LINK_UP ? SILENCE_US_MAX : HELLO_US_MAX;
+
+        if (is_self(n, l)) {
+            continue;
+        }
+        if (l->state == LINK_DOWN) {
+            if (dials(n, l) && now >= l->retry_us) {
+                link_dial(n, l);
+            }
+            continue;
+        }
+        if (now - l->heard_us > patience) {
+            SOMETIMES(l->state == LINK_UP, "node_link: silent peer cut off");
+            node_link_drop(n, l, "nothing heard from the peer");
+            continue;
+        }
+        if (l->state == LINK_UP && now - l->ping_us >= PING_US) {
+            l->ping_us = now;
+            size_t mark = wire_begin(&l->now, WIRE_PING);
+
+            put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
+            wire_end(&l->now, mark);
+        }
+    }
+}
+
+/* ---- sending ---- */
+
+void node_link_send_raft(struct node *n, uint32_t partition, const struct raft_msg *m,
+                         uint64_t gate)
+{
+    struct link *l = node_link_to(n, m->to);
+
+    if (l == NULL) {
+        return; /* Raft sends again */
+    }
+    if (gate <= wal_durable(n->wal)) {
+        if (!l->raft_now_open) {
+            l->raft_now_mark = wire_begin(&l->raft_now, WIRE_RAFT);
+            l->raft_now_open = true;
+        }
+        wire_put_raft(&l->raft_now, partition, m);
+        return;
+    }
+    if (!l->raft_gated_open) {
+        l->raft_gated_mark = wire_begin(&l->gated, WIRE_RAFT);
+        l->raft_gated_open = true;
+    }
+    wire_put_raft(&l->gated, partition, m);
+    l->gate = gate > l->gate ? gate : l->gate;
+}
+
+struct buf *node_link_request_frame(struct link *l)
+{
+    if (!l->request_open) {
+        l->request_mark = wire_begin(&l->requests, WIRE_REQUEST);
+        l->request_open = true;
+    }
+    return &l->requests;
+}
+
+struct buf *node_link_reply_frame(struct link *l)
+{
+    if (!l->reply_open) {
+        l->reply_mark = wire_begin(&l->replies, WIRE_REPLY);
+        l->reply_open = true;
+    }
+    return &l->replies;
+}
+
+static void send_buf(struct node *n, struct link *l, struct buf *b, uint64_t gate)
+{
+    struct node_effect *e;
+
+    if (b->len == 0) {
+        return;
+    }
+    e = node_effect_push(n, NODE_SEND);
+    e->conn = l->conn;
+    e->gate = gate;
+    e->data = *b;
+    n->stats.out_bytes += b->len;
+    *b = (struct buf){0};
+}
+
+void node_links_flush(struct node *n)
+{
+    for (uint32_t i = 0; i < n->link_count; i++) {
+        struct link *l = &n->links[i];
+
+        if (l->conn == 0 || l->state == LINK_DIALING) {
+            continue;
+        }
+        if (l->raft_now_open) {
+            wire_end(&l->raft_now, l->raft_now_mark);
+            l->raft_now_open = false;
+        }
+        if (l->request_open) {
+            wire_end(&l->requests, l->request_mark);
+            l->request_open = false;
+        }
+        if (l->reply_open) {
+            wire_end(&l->replies, l->reply_mark);
+            l->reply_open = false;
+        }
+        /* One send where possible: hello and control first, then the frames. */
+        if (l->now.len == 0) {
+            struct buf spare = l->now;
+
+            l->now = l->raft_now;
+            l->raft_now = spare;
+        } else {
+            buf_append(&l->now, l->raft_now.data, l->raft_now.len);
+            l->raft_now.len = 0;
+        }
+        buf_append(&l->now, l->requests.data, l->requests.len);
+        buf_append(&l->now, l->replies.data, l->replies.len);
+        l->requests.len = l->replies.len = 0;
+        send_buf(n, l, &l->now, 0);
+        if (l->raft_gated_open) {
+            wire_end(&l->gated, l->raft_gated_mark);
+            l->raft_gated_open = false;
+            send_buf(n, l, &l->gated, l->gate);
+            l->gate = 0;
+        }
+    }
+}

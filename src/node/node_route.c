@@ -1,0 +1,551 @@
+/* Routing: from a command to the leader of its partition, here or elsewhere.
+ *
+ * A request waits (held) while no leader can be reached; nothing has happened to it
+ * then. Once it was sent or proposed it may happen: it is not repeated unless
+ * the other side says that it did not. Held requests of a partition leave in
+ * the order of their arrival.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+
+#include <stdio.h>
+
+static void keep_command(struct request *r, uint32_t argc, const struct slice *argv)
+{
+    if (r->command.len == 0) {
+        cmd_encode(&r->command, r->cmd, argc, argv);
+    }
+}
+
+static void hold(struct group *g, struct request *r, uint32_t argc, const struct slice *argv)
+{
+    if (argv != NULL) {
+        keep_command(r, argc, argv);
+    }
+    r->state = REQUEST_HELD;
+    list_push_back(&g->held, &r->in_group);
+}
+
+/* ---- at the leader ---- */
+
+static uint64_t logged_time(struct group *g)
+{
+    uint64_t wall = g->node->now.wall_ms;
+
+    if (wall > g->last_time_ms) {
+        g->last_time_ms = wall;
+    }
+    return g->last_time_ms;
+}
+
+enum sent { SENT, NOT_SENT, SENT_FULL };
+
+/* argv NULL: r->command holds the encoded command. */
+static enum sent propose(struct group *g, struct request *r, uint32_t argc,
+                         const struct slice *argv)
+{
+    struct node *n = g->node;
+    struct buf *b = &n->scratch;
+    struct raft_index index;
+    enum err err;
+
+    if (!node_writable(n)) {
+        node_request_error(n, r, "MISCONF the disk of the partition's leader is full: the write "
+                                 "was not done; free space in its data directory");
+        return SENT;
+    }
+    b->len = 0;
+    put_u64le(b, logged_time(g));
+    if (argv != NULL) {
+        cmd_encode(b, r->cmd, argc, argv);
+    } else {
+        buf_append(b, r->command.data, r->command.len);
+    }
+    if (b->len > n->cfg.entry_bytes_max) {
+        node_request_error(n, r, "ERR the command is larger than one log entry may be "
+                                 "(entry-max-bytes); nothing was done");
+        return SENT;
+    }
+    err = raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index);
+    if (b->cap > (1U << 20)) {
+        buf_free(b);
+    }
+    if (err != ERR_OK) {
+        return err == ERR_FULL ? SENT_FULL : NOT_SENT;
+    }
+    n->stats.proposals++;
+    r->state = REQUEST_PROPOSED;
+    if (r->command.cap > 4096) {
+        buf_free(&r->command);
+    }
+    r->command.len = 0;
+    node_pending_push(g, index, raft_term_now(g->raft), r);
+    node_group_mark(g);
+    return SENT;
+}
+
+static struct call read_call(struct group *g, const struct cmd *cmd, uint32_t argc,
+                             const struct slice *argv)
+{
+    struct node *n = g->node;
+    uint64_t now_ms = n->now.wall_ms > g->last_time_ms ? n->now.wall_ms : g->last_time_ms;
+
+    return (struct call){
+        .cmd = cmd,
+        .argc = argc,
+        .argv = argv,
+        .store = g->store,
+        .now_ms = now_ms,
+        .access_s = (uint32_t)(n->now.wall_ms / 1000),
+        .rng = {prng_next(&n->rng)},
+    };
+}
+
+/* A read saw an item past its time: the removal is logged before anybody is told, or
+ * a later leader with a slower clock could show the item again. */
+static bool log_removal(struct group *g)
+{
+    struct node *n = g->node;
+    struct raft_index index;
+    struct buf *b = &n->scratch;
+    struct slice argv[2] = {SLICE("synod.expire"), SLICE("1000")};
+
+    if (g->expire_index.n > g->applied.n) {
+        return true; /* one is on its way; the read is tried again after it */
+    }
+    b->len = 0;
+    put_u64le(b, logged_time(g));
+    cmd_encode(b, cmd_by_name(argv[0]), 2, argv);
+    if (!node_writable(n) || raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index) != ERR_OK) {
+        return false;
+    }
+    g->expire_index = index;
+    node_group_mark(g);
+    return true;
+}
+
+/* False: it must wait (an item past its time was met). The reply is then as before. */
+static bool run_read(struct group *g, struct call *c, struct resp_writer *w)
+{
+    size_t before = w->out->len;
+
+    c->out = *w;
+    (void)store_take_saw_expired(g->store);
+    cmd_run(c);
+    if (store_take_saw_expired(g->store) && (c->cmd->flags & CMD_FANOUT) == 0) {
+        SOMETIMES(true, "node_route: a read met an item past its time");
+        w->out->len = before;
+        return false;
+    }
+    return true;
+}
+
+bool node_route_read_now(struct node *n, struct session *s, const struct cmd *cmd,
+                         uint32_t partition, uint32_t argc, const struct slice *argv,
+                         struct resp_writer *w)
+{
+    struct group *g = &n->groups[partition];
+    struct call c;
+
+    if (s->waiting != 0 || !list_empty(&g->held) || !node_group_leads(g) ||
+        !raft_lease_valid(g->raft, n->now.mono_us) || g->applied.n != raft_commit(g->raft).n) {
+        return false;
+    }
+    bool now = false;
+
+    if (raft_read(g->raft, n->now.mono_us, n->next_request, &now) != ERR_OK || !now) {
+        /* The token belongs to no request: its answer will be ignored. */
+        n->next_request++;
+        return false;
+    }
+    n->stats.lease_reads++;
+    c = read_call(g, cmd, argc, argv);
+    return run_read(g, &c, w);
+}
+
+static enum sent read_at_leader(struct group *g, struct request *r, uint32_t argc,
+                                const struct slice *argv)
+{
+    struct node *n = g->node;
+    bool now = false;
+
+    if (raft_read(g->raft, n->now.mono_us, r->id, &now) != ERR_OK) {
+        return NOT_SENT;
+    }
+    if (argv != NULL) {
+        keep_command(r, argc, argv);
+    }
+    r->state = REQUEST_READING;
+    r->right = now;
+    r->wait_index = r->after_writes ? raft_last(g->raft) : g->applied;
+    if (now) {
+        n->stats.lease_reads++;
+    } else {
+        n->stats.index_reads++;
+        CHECK(map64_put(&n->reads, r->id, r) == NULL);
+    }
+    list_push_back(&g->reading, &r->in_group);
+    node_group_mark(g);
+    return SENT;
+}
+
+/* Answer a READING request whose time has come; false: it waits for a removal. */
+static bool answer_read(struct group *g, struct request *r)
+{
+    struct node *n = g->node;
+    struct cmd_decoded d;
+    struct resp_writer w = node_request_writer(n, r);
+    struct call c;
+    bool done;
+
+    CHECK(cmd_decode(buf_slice(&r->command), &d) == ERR_OK);
+    c = read_call(g, d.cmd, d.argc, d.argv);
+    if (w.mute) {
+        cmd_decoded_free(&d);
+        node_request_replied(n, r);
+        return true;
+    }
+    done = run_read(g, &c, &w);
+    if (done && r->session != NULL &&
+        n->now.mono_us - r->started_us >= n->cfg.slowlog_us) {
+        node_slowlog_note(r->session, d.argc, d.argv, n->now.mono_us - r->started_us);
+    }
+    cmd_decoded_free(&d);
+    if (done) {
+        node_request_replied(n, r);
+        return true;
+    }
+    if (log_removal(g)) {
+        r->wait_index = g->expire_index;
+        return false;
+    }
+    node_request_error(n, r, node_writable(n)
+                                 ? "TRYAGAIN the partition's leader is changing; nothing was done"
+                                 : "MISCONF the key's time has come but its removal cannot be "
+                                   "logged: the disk of the partition's leader is full");
+    return true;
+}
+
+void node_reads_ready(struct group *g)
+{
+    LIST_EACH(it, &g->reading)
+    {
+        struct request *r = LIST_ENTRY(it, struct request, in_group);
+
+        if (r->right && r->wait_index.n <= g->applied.n) {
+            (void)answer_read(g, r);
+        }
+    }
+}
+
+void node_read_right(struct node *n, uint64_t token, struct raft_index index)
+{
+    struct request *r = map64_remove(&n->reads, token);
+
+    if (r != NULL) {
+        r->right = true;
+        r->wait_index = index.n > r->wait_index.n ? index : r->wait_index;
+        node_group_mark(&n->groups[r->partition]);
+    }
+}
+
+void node_read_lost(struct node *n, uint64_t token)
+{
+    struct request *r = map64_get(&n->reads, token);
+
+    if (r != NULL) {
+        node_request_not_leader(n, r);
+    }
+}
+
+void node_propose_own(struct group *g, const struct cmd *cmd, uint32_t argc,
+                      const struct slice *argv)
+{
+    struct request *r = node_request_new(g->node, REQUEST_OWN, cmd, g->partition);
+
+    if (propose(g, r, argc, argv) != SENT) {
+        node_request_free(g->node, r);
+    }
+}
+
+/* Items whose time has come go through the log, a bounded number at once. */
+void node_expire_tick(struct node *n)
+{
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        struct group *g = &n->groups[p];
+        uint64_t due;
+
+        if (!node_group_leads(g)) {
+            continue;
+        }
+        due = store_next_expire_ms(g->store);
+        if (due != 0 && due <= n->now.wall_ms && g->expire_index.n <= g->applied.n) {
+            (void)log_removal(g);
+        }
+    }
+}
+
+/* ---- towards the leader ---- */
+
+static enum sent forward(struct group *g, struct request *r, uint32_t argc,
+                         const struct slice *argv)
+{
+    struct node *n = g->node;
+    struct link *l = node_link_to(n, g->leader);
+
+    if (l == NULL) {
+        return NOT_SENT;
+    }
+    if (argv != NULL) {
+        keep_command(r, argc, argv);
+    }
+    struct wire_request q = {
+        .id = r->id,
+        .partition = g->partition,
+        .term = g->leader_term,
+        .flags = (uint8_t)((r->after_writes ? WIRE_REQUEST_AFTER_WRITES : 0) |
+                           (r->proto == 3 ? WIRE_REQUEST_RESP3 : 0)),
+        .command = buf_slice(&r->command),
+    };
+
+    if (r->command.len > n->cfg.entry_bytes_max) {
+        node_request_error(n, r, "ERR the command is larger than one log entry may be "
+                                 "(entry-max-bytes); nothing was done");
+        return SENT;
+    }
+    wire_put_request(node_link_request_frame(l), &q);
+    r->state = REQUEST_FORWARDED;
+    r->conn = l->conn;
+    n->stats.forwarded++;
+    CHECK(map64_put(&n->forwarded, r->id, r) == NULL);
+    list_push_back(&g->forwarded, &r->in_group);
+    return SENT;
+}
+
+static enum sent try_send(struct group *g, struct request *r, uint32_t argc,
+                          const struct slice *argv)
+{
+    if (node_group_leads(g)) {
+        return r->is_write ? propose(g, r, argc, argv) : read_at_leader(g, r, argc, argv);
+    }
+    if (r->origin == REQUEST_LINK || g->leader.n == 0 || (g->here && g->leader.n == g->self.n)) {
+        return NOT_SENT;
+    }
+    return forward(g, r, argc, argv);
+}
+
+void node_route(struct node *n, struct request *r, uint32_t argc, const struct slice *argv)
+{
+    struct group *g = &n->groups[r->partition];
+
+    if (!list_empty(&g->held) || try_send(g, r, argc, argv) != SENT) {
+        hold(g, r, argc, argv);
+    }
+}
+
+void node_route_drain(struct group *g)
+{
+    while (!list_empty(&g->held)) {
+        struct request *r = LIST_ENTRY(g->held.next, struct request, in_group);
+
+        list_remove(&r->in_group);
+        if (try_send(g, r, 0, NULL) != SENT) {
+            r->state = REQUEST_HELD;
+            list_push_front(&g->held, &r->in_group);
+            return;
+        }
+    }
+}
+
+void node_route_link_down(struct node *n, uint64_t conn)
+{
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        LIST_EACH(it, &n->groups[p].forwarded)
+        {
+            struct request *r = LIST_ENTRY(it, struct request, in_group);
+
+            if (r->conn != conn) {
+                continue;
+            }
+            if (r->is_write) {
+                node_request_in_doubt(n, r, "the connection to the partition's leader broke");
+            } else {
+                node_request_not_leader(n, r);
+            }
+        }
+    }
+}
+
+static void refuse_request(struct link *l, uint64_t id, enum wire_outcome outcome)
+{
+    struct wire_reply p = {.id = id, .outcome = outcome};
+
+    wire_put_reply(node_link_reply_frame(l), &p);
+}
+
+static void take_request(struct node *n, struct link *l, const struct wire_request *q)
+{
+    struct group *g;
+    struct cmd_decoded d;
+    struct request *r;
+    enum sent sent;
+
+    if (n->groups == NULL || q->partition >= n->map.partitions) {
+        refuse_request(l, q->id, WIRE_NOT_LEADER);
+        return;
+    }
+    g = &n->groups[q->partition];
+    /* The term must be the one the sender meant: a request that was long on its way
+     * must not overtake a later one that went to another leader. */
+    if (!node_group_leads(g) || raft_term_now(g->raft).n != q->term.n) {
+        refuse_request(l, q->id, WIRE_NOT_LEADER);
+        return;
+    }
+    if (cmd_decode(q->command, &d) != ERR_OK ||
+        (d.cmd->flags & (CMD_READ | CMD_WRITE)) == 0 || d.cmd->handler == NULL) {
+        node_link_drop(n, l, "a forwarded command that cannot be read");
+        return;
+    }
+    r = node_request_new(n, REQUEST_LINK, d.cmd, q->partition);
+    r->conn = l->conn;
+    r->remote_id = q->id;
+    r->proto = (q->flags & WIRE_REQUEST_RESP3) != 0 ? 3 : 2;
+    r->after_writes = (q->flags & WIRE_REQUEST_AFTER_WRITES) != 0;
+    sent = try_send(g, r, d.argc, d.argv);
+    cmd_decoded_free(&d);
+    if (sent != SENT) {
+        node_request_free(n, r);
+        refuse_request(l, q->id, sent == SENT_FULL ? WIRE_BUSY : WIRE_NOT_LEADER);
+    }
+}
+
+void node_route_request_frame(struct node *n, struct link *l, struct slice payload)
+{
+    struct reader r = reader_of(payload.data, payload.len);
+    uint64_t conn = l->conn;
+
+    while (reader_left(&r) > 0 && l->conn == conn) {
+        struct wire_request q;
+
+        if (wire_get_request(&r, &q) != ERR_OK) {
+            node_link_drop(n, l, "a request that cannot be read");
+            return;
+        }
+        take_request(n, l, &q);
+    }
+}
+
+static void take_reply(struct node *n, const struct wire_reply *p)
+{
+    struct request *r = map64_get(&n->forwarded, p->id);
+    char why[160];
+
+    if (r == NULL) {
+        return; /* given up meanwhile */
+    }
+    switch (p->outcome) {
+    case WIRE_DONE:
+        node_request_reply(n, r, p->reply);
+        return;
+    case WIRE_NOT_LEADER:
+    case WIRE_BUSY:
+        SOMETIMES(true, "node_route: a forwarded request came back untouched");
+        node_request_not_leader(n, r);
+        return;
+    case WIRE_IN_DOUBT:
+        (void)snprintf(why, sizeof why, "%.*s", (int)p->reply.len, (const char *)p->reply.data);
+        node_request_in_doubt(n, r, why);
+        return;
+    case WIRE_OUTCOMES:
+        break;
+    }
+    UNREACHABLE("outcome was checked when it was decoded");
+}
+
+void node_route_reply_frame(struct node *n, struct link *l, struct slice payload)
+{
+    struct reader r = reader_of(payload.data, payload.len);
+
+    while (reader_left(&r) > 0) {
+        struct wire_reply p;
+
+        if (wire_get_reply(&r, &p) != ERR_OK) {
+            node_link_drop(n, l, "a reply that cannot be read");
+            return;
+        }
+        take_reply(n, &p);
+    }
+}
+
+/* ---- giving up ---- */
+
+static void orphan_pending(struct group *g, const struct request *r)
+{
+    for (uint32_t i = 0; i < g->pending_count; i++) {
+        struct pending *p = &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+
+        if (p->request == r) {
+            p->request = NULL;
+            return;
+        }
+    }
+}
+
+static void give_up(struct node *n, struct request *r)
+{
+    struct group *g = &n->groups[r->partition];
+    char text[128];
+
+    switch (r->state) {
+    case REQUEST_HELD:
+        SOMETIMES(true, "node_route: gave up waiting for a leader");
+        if (g->leader.n == 0 || r->origin == REQUEST_LINK) {
+            (void)snprintf(text, sizeof text,
+                           "CLUSTERDOWN partition %u has no leader; nothing was done",
+                           r->partition);
+        } else {
+            (void)snprintf(text, sizeof text,
+                           "TRYAGAIN the leader of partition %u cannot be reached; nothing was "
+                           "done", r->partition);
+        }
+        node_request_error(n, r, text);
+        return;
+    case REQUEST_PROPOSED:
+        orphan_pending(g, r);
+        node_request_in_doubt(n, r, "no majority confirmed it in time");
+        return;
+    case REQUEST_FORWARDED:
+        if (r->is_write) {
+            node_request_in_doubt(n, r, "the partition's leader did not answer in time");
+            return;
+        }
+        node_request_error(n, r, "TRYAGAIN the partition's leader did not answer in time");
+        return;
+    case REQUEST_READING:
+        node_request_error(n, r, "TRYAGAIN no majority confirmed the leader in time; nothing was "
+                                 "done");
+        return;
+    case REQUEST_NEW:
+    case REQUEST_DONE:
+        break;
+    }
+    UNREACHABLE("a request without a state that can time out");
+}
+
+void node_route_timeouts(struct node *n)
+{
+    while (!list_empty(&n->timeouts)) {
+        struct request *r = LIST_ENTRY(n->timeouts.next, struct request, in_timeout);
+
+        if (r->deadline_us > n->now.mono_us) {
+            return;
+        }
+        if (r->fanout != NULL) {
+            list_remove(&r->in_timeout); /* its children decide */
+            continue;
+        }
+        give_up(n, r);
+    }
+}

@@ -1,0 +1,252 @@
+/* Receiving a snapshot: loaded into a new store and written to disk piece by piece;
+ * put in place of the old state only when it is whole, checked and durable.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_hash.h"
+
+enum { PATIENCE_US = 20 * 1000 * 1000 };
+
+static void ack(struct group *g, uint8_t state, uint64_t gate)
+{
+    struct node *n = g->node;
+    struct snap_recv *v = &g->recv;
+    struct link *l = node_link_to(n, v->from);
+    struct wire_chunk_ack a = {.group = g->partition, .from = g->self, .to = v->from,
+                               .file = v->sender_file, .index = v->index, .offset = v->offset,
+                               .state = state};
+    size_t mark;
+
+    if (l == NULL) {
+        return;
+    }
+    CHECK(gate <= wal_durable(n->wal));
+    mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
+    wire_put_chunk_ack(&l->now, &a);
+    wire_end(&l->now, mark);
+}
+
+static void recv_path(const struct group *g, bool temporary, char *out)
+{
+    snapfile_name(g->partition, g->recv.file, temporary, out);
+}
+
+void node_snap_recv_abort(struct group *g)
+{
+    struct snap_recv *v = &g->recv;
+    struct node *n = g->node;
+    struct disk_op *op;
+
+    if (!v->active) {
+        return;
+    }
+    snapfile_reader_free(&v->reader);
+    if (v->store != NULL) {
+        store_destroy(v->store);
+        op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
+        op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
+        recv_path(g, true, op->path);
+    }
+    *v = (struct snap_recv){0};
+}
+
+static void begin(struct group *g, struct link *l, const struct wire_chunk *c)
+{
+    struct node *n = g->node;
+    struct snap_recv *v = &g->recv;
+
+    node_snap_recv_abort(g);
+    *v = (struct snap_recv){.active = true,
+                            .sender_file = c->file,
+                            .file = n->next_file++,
+                            .from = c->from,
+                            .index = c->index,
+                            .term = c->term,
+                            .conn = l->conn,
+                            .store = store_create(hash64_mix(n->rng.state, g->partition)),
+                            .last_progress_us = n->now.mono_us};
+    snapfile_reader_init(&v->reader, v->store);
+}
+
+static bool take_bytes(struct group *g, const struct wire_chunk *c)
+{
+    struct node *n = g->node;
+    struct snap_recv *v = &g->recv;
+    struct diag why = {{0}};
+    struct disk_op *op;
+    enum err err = snapfile_read(&v->reader, c->bytes, &why);
+
+    if (err == ERR_OK && c->last) {
+        err = snapfile_finish(&v->reader, &why);
+    }
+    if (err != ERR_OK) {
+        node_log(n, NODE_LOG_ERROR, "msg=\"snapshot refused\" partition=%u reason=\"%s\"",
+                 g->partition, why.text);
+        return false;
+    }
+    op = disk_ops_push(&n->ops, DISK_WRITE, DISK_LANE_BULK);
+    op->token = node_token(DISK_USER_RECV, g->partition, n->next_token++);
+    op->offset = v->offset;
+    recv_path(g, true, op->path);
+    buf_append_slice(&op->data, c->bytes);
+    v->offset += c->bytes.len;
+    v->in_flight++;
+    v->last_progress_us = n->now.mono_us;
+    return true;
+}
+
+static void name_file(struct group *g)
+{
+    struct node *n = g->node;
+    struct disk_op *op = disk_ops_push(&n->ops, DISK_SYNC, DISK_LANE_BULK);
+
+    op->token = node_token(DISK_USER_RECV_SYNCED, g->partition, n->next_token++);
+    recv_path(g, true, op->path);
+    op = disk_ops_push(&n->ops, DISK_RENAME, DISK_LANE_BULK);
+    op->token = node_token(DISK_USER_RECV_NAMED, g->partition, n->next_token++);
+    recv_path(g, true, op->path);
+    recv_path(g, false, op->path2);
+    g->recv.finishing = true;
+}
+
+void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
+{
+    struct group *g;
+    struct snap_recv *v;
+
+    if (n->groups == NULL || c->group >= n->map.partitions || !n->groups[c->group].here) {
+        return;
+    }
+    g = &n->groups[c->group];
+    v = &g->recv;
+    if (c->to.n != g->self.n || node_of_raft_id(c->from) != node_short_id(&l->node) ||
+        c->sender_term.n < raft_term_now(g->raft).n || c->index.n <= g->applied.n) {
+        SOMETIMES(true, "node_snaprecv: a snapshot that is not needed");
+        struct wire_chunk_ack a = {.group = c->group, .from = c->to, .to = c->from,
+                                   .file = c->file, .index = c->index,
+                                   .state = WIRE_CHUNK_GIVEN_UP};
+        size_t mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
+
+        wire_put_chunk_ack(&l->now, &a);
+        wire_end(&l->now, mark);
+        return;
+    }
+    if (c->offset == 0 && (!v->active || v->sender_file != c->file || v->conn != l->conn)) {
+        if (v->active && v->finishing) {
+            return; /* let the one that is whole finish */
+        }
+        begin(g, l, c);
+    }
+    if (!v->active || v->finishing || v->sender_file != c->file || v->conn != l->conn ||
+        c->offset != v->offset) {
+        return;
+    }
+    if (!take_bytes(g, c)) {
+        ack(g, WIRE_CHUNK_GIVEN_UP, 0);
+        node_snap_recv_abort(g);
+        return;
+    }
+    if (c->last) {
+        name_file(g);
+    }
+}
+
+/* The file is whole and named: state, log and Raft change over in one turn, and the
+ * log's batch makes it durable as one. */
+static void install(struct group *g)
+{
+    struct node *n = g->node;
+    struct snap_recv *v = &g->recv;
+    struct group_blob blob;
+    struct raft_index first;
+    uint64_t old_file = g->snap_file;
+
+    if (node_group_decode_blob(buf_slice(&v->reader.head_blob), &blob) != ERR_OK ||
+        raft_install(g->raft, n->now.mono_us, v->index, v->term, &blob.conf) != ERR_OK) {
+        struct disk_op *op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
+
+        op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
+        recv_path(g, false, op->path);
+        ack(g, WIRE_CHUNK_GIVEN_UP, 0);
+        node_snap_recv_abort(g);
+        return;
+    }
+    SOMETIMES(true, "node_snaprecv: a snapshot was installed");
+    node_checkpoint_abort(g);
+    store_destroy(g->store);
+    g->store = v->store;
+    v->store = NULL;
+    g->applied = g->snap_index = v->index;
+    g->applied_term = g->snap_term = v->term;
+    g->snap_file = v->file;
+    g->snap_bytes = v->offset;
+    if (blob.last_time_ms > g->last_time_ms) {
+        g->last_time_ms = blob.last_time_ms;
+    }
+    node_group_merge_members(n, &blob);
+    node_apply_drop_pending(g, v->index);
+    wal_reset_group(n->wal, g->partition);
+    wal_put_hard(n->wal, g->partition, raft_hard(g->raft));
+    node_group_put_blob(g, &blob.conf);
+    wal_put_snapshot(n->wal, g->partition, v->index, v->term, v->file);
+    first = raft_first(g->raft);
+    if (raft_last(g->raft).n >= first.n) {
+        wal_put_entries(n->wal, g->partition, raft_entry(g->raft, first),
+                        (uint32_t)(raft_last(g->raft).n - first.n + 1));
+    }
+    wal_put_commit(n->wal, g->partition, raft_commit(g->raft));
+    raft_applied(g->raft, g->applied);
+    v->install_ticket = wal_ticket(n->wal);
+    n->stats.snapshots_installed++;
+    if (old_file != 0 && g->snap_old == 0) {
+        g->snap_old = old_file;
+        g->snap_old_ticket = v->install_ticket;
+    }
+    node_group_mark(g);
+}
+
+void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk_done *done)
+{
+    struct snap_recv *v = &g->recv;
+
+    if (!v->active || v->install_ticket != 0) {
+        return;
+    }
+    if (done->err != ERR_OK) {
+        node_log(g->node, NODE_LOG_WARN, "msg=\"snapshot cannot be stored\" partition=%u reason=\"%s\"",
+                 g->partition, done->why.text);
+        ack(g, WIRE_CHUNK_GIVEN_UP, 0);
+        node_snap_recv_abort(g);
+        return;
+    }
+    if (user == DISK_USER_RECV) {
+        if (v->in_flight > 0) {
+            v->in_flight--;
+        }
+        if (!v->finishing) {
+            ack(g, WIRE_CHUNK_MORE, 0);
+        }
+    } else if (user == DISK_USER_RECV_NAMED) {
+        install(g);
+    }
+}
+
+void node_snap_recv_tick(struct group *g)
+{
+    struct snap_recv *v = &g->recv;
+    struct node *n = g->node;
+
+    if (!v->active) {
+        return;
+    }
+    if (v->install_ticket != 0) {
+        if (wal_durable(n->wal) >= v->install_ticket) {
+            ack(g, WIRE_CHUNK_INSTALLED, v->install_ticket);
+            node_snap_recv_abort(g);
+        }
+        return;
+    }
+    if (n->now.mono_us - v->last_progress_us > PATIENCE_US && !v->finishing) {
+        node_snap_recv_abort(g);
+    }
+}

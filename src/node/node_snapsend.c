@@ -1,0 +1,212 @@
+/* Streaming the newest snapshot file to a replica that the log cannot catch up.
+ * The receiver's acknowledgements are the pace: at most a few pieces are under way.
+ */
+#include "node/node_internal.h"
+
+#include "base/base_mem.h"
+
+enum {
+    WINDOW_BYTES = SNAP_WINDOW_CHUNKS * SNAP_PIECE_BYTES,
+    PATIENCE_US = 15 * 1000 * 1000,
+    CATCH_UP_US = 10 * 1000 * 1000,
+};
+
+static void send_end(struct group *g, struct snap_send *s, bool ok)
+{
+    struct node *n = g->node;
+    uint64_t file = s->file;
+
+    list_remove(&s->in_group);
+    if (g->raft != NULL) {
+        raft_snapshot_sent(g->raft, s->to, s->index, ok);
+        node_group_mark(g);
+    }
+    mem_free(s);
+    /* An older file was kept only for this. */
+    if (file != g->snap_file && n->phase != NODE_PHASE_STOPPED) {
+        bool used = false;
+
+        LIST_EACH(it, &g->sends)
+        {
+            used = used || LIST_ENTRY(it, struct snap_send, in_group)->file == file;
+        }
+        if (!used && file != g->snap_old) {
+            struct disk_op *op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
+
+            op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
+            snapfile_name(g->partition, file, false, op->path);
+        }
+    }
+}
+
+void node_snap_sends_drop(struct group *g, uint64_t conn_peer_node, bool all)
+{
+    LIST_EACH(it, &g->sends)
+    {
+        struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
+
+        if (all || node_of_raft_id(s->to) == conn_peer_node) {
+            send_end(g, s, false);
+        }
+    }
+}
+
+static void read_next(struct group *g, struct snap_send *s)
+{
+    struct node *n = g->node;
+    struct disk_op *op;
+
+    if (s->reading || s->last_read || s->read_offset - s->acked_offset >= WINDOW_BYTES) {
+        return;
+    }
+    op = disk_ops_push(&n->ops, DISK_READ, DISK_LANE_BULK);
+    op->token = node_token(DISK_USER_SEND_READ, g->partition, s->to.n & 0xffffffffULL);
+    op->offset = s->read_offset;
+    op->read_bytes = SNAP_PIECE_BYTES;
+    snapfile_name(g->partition, s->file, false, op->path);
+    s->reading = true;
+}
+
+static void send_begin(struct group *g, struct raft_id to)
+{
+    struct snap_send *s = MEM_NEW(struct snap_send);
+
+    *s = (struct snap_send){.to = to,
+                            .file = g->snap_file,
+                            .bytes = g->snap_bytes,
+                            .index = g->snap_index,
+                            .term = g->snap_term,
+                            .last_progress_us = g->node->now.mono_us};
+    list_push_back(&g->sends, &s->in_group);
+    g->retain_until_us = g->node->now.mono_us + CATCH_UP_US;
+    read_next(g, s);
+}
+
+/* The file on disk will do if the log goes on right after it. */
+static bool file_will_do(const struct group *g)
+{
+    return g->snap_file != 0 && g->snap_index.n + 1 >= raft_first(g->raft).n &&
+           !g->checkpoint.active;
+}
+
+void node_snap_need(struct group *g, struct raft_id peer)
+{
+    LIST_EACH(it, &g->sends)
+    {
+        if (LIST_ENTRY(it, struct snap_send, in_group)->to.n == peer.n) {
+            return;
+        }
+    }
+    if (file_will_do(g)) {
+        send_begin(g, peer);
+        return;
+    }
+    if (g->snap_peer_count < RAFT_PEERS_MAX) {
+        g->snap_peers[g->snap_peer_count++] = peer;
+    }
+    node_checkpoint_want(g);
+}
+
+void node_snap_ready(struct group *g)
+{
+    uint32_t count = g->snap_peer_count;
+
+    g->snap_peer_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (node_group_leads(g)) {
+            send_begin(g, g->snap_peers[i]);
+        }
+    }
+}
+
+static struct snap_send *send_of_token(struct group *g, uint64_t token)
+{
+    LIST_EACH(it, &g->sends)
+    {
+        struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
+
+        if (s->reading && (s->to.n & 0xffffffffULL) == (token & 0xffffffffULL)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+void node_snap_disk(struct group *g, const struct disk_done *done)
+{
+    struct node *n = g->node;
+    struct snap_send *s = send_of_token(g, done->token);
+    struct link *l;
+    struct wire_chunk c;
+    size_t mark;
+
+    if (s == NULL) {
+        return;
+    }
+    s->reading = false;
+    l = node_link_to(n, s->to);
+    if (done->err != ERR_OK || l == NULL || !node_group_leads(g)) {
+        send_end(g, s, false);
+        return;
+    }
+    c = (struct wire_chunk){
+        .group = g->partition, .from = g->self, .to = s->to, .file = s->file, .index = s->index,
+        .term = s->term, .sender_term = raft_term_now(g->raft), .offset = s->read_offset,
+        .last = s->read_offset + done->data.len >= s->bytes, .bytes = done->data};
+    mark = wire_begin(&l->now, WIRE_CHUNK);
+    wire_put_chunk(&l->now, &c);
+    wire_end(&l->now, mark);
+    s->read_offset += done->data.len;
+    s->last_read = c.last;
+    if (done->data.len == 0 && !c.last) {
+        send_end(g, s, false); /* the file is shorter than it was */
+        return;
+    }
+    read_next(g, s);
+}
+
+void node_snap_ack(struct node *n, struct link *l, const struct wire_chunk_ack *a)
+{
+    struct group *g;
+
+    if (n->groups == NULL || a->group >= n->map.partitions ||
+        node_of_raft_id(a->from) != node_short_id(&l->node)) {
+        return;
+    }
+    g = &n->groups[a->group];
+    LIST_EACH(it, &g->sends)
+    {
+        struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
+
+        if (s->to.n != a->from.n || s->file != a->file) {
+            continue;
+        }
+        if (a->state == WIRE_CHUNK_MORE) {
+            if (a->offset > s->acked_offset && a->offset <= s->read_offset) {
+                s->acked_offset = a->offset;
+                s->last_progress_us = n->now.mono_us;
+                g->retain_until_us = n->now.mono_us + CATCH_UP_US;
+            }
+            read_next(g, s);
+            return;
+        }
+        if (a->state == WIRE_CHUNK_INSTALLED) {
+            n->stats.snapshots_sent++;
+        }
+        send_end(g, s, a->state == WIRE_CHUNK_INSTALLED);
+        return;
+    }
+}
+
+void node_snap_send_tick(struct group *g)
+{
+    LIST_EACH(it, &g->sends)
+    {
+        struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
+
+        if (!node_group_leads(g) ||
+            g->node->now.mono_us - s->last_progress_us > PATIENCE_US) {
+            send_end(g, s, false);
+        }
+    }
+}
