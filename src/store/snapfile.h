@@ -6,6 +6,7 @@
  */
 #ifndef STORE_SNAPFILE_H
 #define STORE_SNAPFILE_H
+#include "base/base_disk.h"
 #include "core/raft/raft.h"
 #include "store/store.h"
 
