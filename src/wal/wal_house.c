@@ -142,23 +142,30 @@ static uint64_t target_bytes(const struct wal *w)
     return w->states_bytes > bytes / 4 ? bytes + wal_pad(2 * w->states_bytes) : bytes;
 }
 
+/* The oldest segment may go when nothing in it is alive and the one then oldest begins
+ * with every group's state. One whose beginning is damaged goes with those before it. */
+static bool oldest_dead(const struct wal *w)
+{
+    for (size_t i = 0; i < w->sealed.count; i++) {
+        if (i > 0 && w->sealed.at[i].started) {
+            return true;
+        }
+        if (w->sealed.at[i].live_count > 0) {
+            return false;
+        }
+    }
+    return w->sealed.count > 0 && w->active.started;
+}
+
 /* The list whose first segment may go, or NULL. */
 static struct wal_segments *releasable(struct wal *w)
 {
-    bool later = w->active.started; /* begins with every group's state */
-
     /* Only below a segment in use: a gap there is no lost file. */
     if (w->skipped.count > 0 && w->active.started &&
         w->skipped.at[0].number < w->active.number) {
         return &w->skipped;
     }
-    if (w->sealed.count == 0 || w->sealed.at[0].live_count > 0) {
-        return NULL;
-    }
-    for (size_t i = 1; i < w->sealed.count && !later; i++) {
-        later = w->sealed.at[i].started;
-    }
-    return later ? &w->sealed : NULL;
+    return oldest_dead(w) ? &w->sealed : NULL;
 }
 
 static struct disk_op *house_push(struct wal *w, struct disk_ops *ops, enum disk_op_kind kind,

@@ -421,6 +421,17 @@ static enum err read_segment(struct recovery *rc, struct file *f)
     return ERR_OK;
 }
 
+/* Above the last segment in use a file was lost or overwritten. Spares below it lose
+ * their turn: writing goes on above, so that the next recovery knows that this was
+ * judged. */
+static void damage_above(struct recovery *rc, uint64_t number)
+{
+    damage(rc, number, 0);
+    while (rc->w->spares.count > 0) {
+        wal_segments_add(&rc->w->skipped, wal_segments_take(&rc->w->spares, 0));
+    }
+}
+
 /* A file above the last one in use. Only the last of all may be half allocated. */
 static void take_spare(struct recovery *rc, const struct file *f, bool is_last)
 {
@@ -429,7 +440,7 @@ static void take_spare(struct recovery *rc, const struct file *f, bool is_last)
 
     s.ready = whole && (f->kind == FILE_STALE || (f->kind == FILE_EMPTY && !is_last));
     if (f->kind == FILE_BAD && !f->torn_header && !f->zero_body) {
-        damage(rc, f->number, 0); /* once a segment, perhaps */
+        damage_above(rc, f->number); /* once a segment, perhaps */
     }
     if (f->kind != FILE_BAD && (s.ready || is_last)) {
         wal_segments_add(&rc->w->spares, s);
@@ -469,7 +480,7 @@ static enum err take_rest(struct recovery *rc)
             return ERR_CORRUPT;
         }
         if (f->number != last + 1) {
-            damage(rc, f->number, 0);
+            damage_above(rc, f->number);
         }
         last = f->number;
         take_spare(rc, f, i + 1 == rc->file_count);

@@ -1,233 +1,39 @@
 /* Random logs, cut off at random: what was durable is there, nothing is invented,
  * again and again on the same disk. `wal_crash_test [seeds [first]]`. */
-#include "wal_disk.h"
-#include "wal_model.h"
+#include "wal_world.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-struct world {
-    struct prng rng;
-    struct disk_sim disk;
-    struct wal_config cfg;
-    struct wal *w;
-    struct model durable, flight, current;
-    uint64_t now_us;
-    uint64_t ticket_seen;
-    bool large; /* some batches exceed a segment */
-    uint64_t peak_bytes, crashes, batches;
-};
-
-static uint64_t rnd(struct world *wo, uint64_t bound)
-{
-    return prng_below(&wo->rng, bound);
-}
-
-/* --- puts, to the log and to the model --------------------------------- */
-
-static void put_entries(struct world *wo, uint32_t group)
-{
-    static uint8_t junk[120000];
-    struct model_group *g = &wo->current.groups[group];
-    struct raft_entry e[8];
-    uint32_t count = 1 + (uint32_t)rnd(wo, ARRAY_COUNT(e));
-    uint64_t first = model_last(g) + 1;
-    uint64_t most = 500;
-
-    if (wo->large) {
-        most = rnd(wo, 300) == 0 ? sizeof junk : rnd(wo, 40) == 0 ? 20000 : most;
-    }
-
-    if (g->count > 0 && rnd(wo, 8) == 0) {
-        first -= rnd(wo, g->count < 20 ? g->count : 20); /* a new leader's replace some */
-    }
-    if (g->count > 200) {
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        size_t len = (size_t)rnd(wo, most);
-
-        e[i] = (struct raft_entry){.index = {first + i},
-                                   .term = {g->hard.term.n + 1},
-                                   .kind = (enum raft_entry_kind)rnd(wo, 3),
-                                   .data = {junk + rnd(wo, sizeof junk - len), len}};
-        if (len > 8) {
-            store_u64le(junk + (e[i].data.data - junk), prng_next(&wo->rng));
-        }
-    }
-    /* The junk is rewritten meanwhile: hash and put see the same bytes, now. */
-    wal_put_entries(wo->w, group, e, count);
-    model_entries(&wo->current, group, e, count);
-}
-
-static void put_snapshot(struct world *wo, uint32_t group)
-{
-    struct model_group *g = &wo->current.groups[group];
-    uint64_t index, term, file = prng_next(&wo->rng);
-
-    if (g->count == 0 || rnd(wo, 10) == 0) { /* from another replica */
-        index = model_last(g) + 1 + rnd(wo, 50);
-        term = g->hard.term.n + 1;
-        if (rnd(wo, 2) == 0) {
-            wal_reset_group(wo->w, group);
-            model_reset(&wo->current, group);
-        }
-    } else {
-        uint64_t part = rnd(wo, 3) == 0 ? g->count - 1 : rnd(wo, g->count);
-
-        index = g->base + 1 + part;
-        term = g->entries[part].term;
-    }
-    wal_put_snapshot(wo->w, group, (struct raft_index){index}, (struct raft_term){term}, file);
-    model_snapshot(&wo->current, group, index, term, file);
-}
-
-static void put_something(struct world *wo)
-{
-    static uint8_t blob[MODEL_BLOB];
-    uint32_t group = (uint32_t)rnd(wo, MODEL_GROUPS);
-    struct model_group *g = &wo->current.groups[group];
-    struct raft_hard hard = {{g->hard.term.n + rnd(wo, 2)}, {rnd(wo, 4)}};
-    uint64_t kind = rnd(wo, 100);
-
-    if (kind < 70) {
-        put_entries(wo, group);
-    } else if (kind < 80) {
-        wal_put_hard(wo->w, group, hard);
-        model_hard(&wo->current, group, hard);
-    } else if (kind < 88) {
-        uint64_t commit = g->base + rnd(wo, g->count + 1);
-
-        wal_put_commit(wo->w, group, (struct raft_index){commit});
-        model_commit(&wo->current, group, commit);
-    } else if (kind < 95) {
-        put_snapshot(wo, group);
-    } else if (kind < 98) {
-        size_t len = (size_t)rnd(wo, sizeof blob);
-
-        store_u64le(blob, prng_next(&wo->rng));
-        wal_put_blob(wo->w, group, (struct slice){blob, len});
-        model_blob(&wo->current, group, (struct slice){blob, len});
-    } else if (kind == 98) {
-        wal_reset_group(wo->w, group);
-        model_reset(&wo->current, group);
-    }
-}
-
-/* --- the log's life ---------------------------------------------------- */
-
-static void open_log(struct world *wo)
-{
-    static struct model read;
-    struct wal_recovery found;
-    struct diag why = {""};
-    struct disk_boot boot = disk_sim_boot(&wo->disk);
-
-    read = (struct model){0};
-    struct wal_visitor visitor = model_visitor(&read);
-
-    wo->w = wal_create(&wo->cfg);
-    enum err err = wal_recover(wo->w, &boot, &visitor, &found, &why);
-
-    CHECK(err == ERR_OK);
-    CHECK(found.groups_lost == 0);
-    for (uint32_t i = 0; i < MODEL_GROUPS; i++) {
-        CHECK(!read.damaged[i]); /* a crash is not damage */
-    }
-    bool as_durable = model_equal(&read, &wo->durable);
-    bool as_flight = model_equal(&read, &wo->flight);
-
-    CHECK(as_durable || as_flight); /* whole batches, and all that were durable */
-    SOMETIMES(as_durable && !as_flight, "wal_crash_test: batch lost");
-    SOMETIMES(!as_durable && as_flight, "wal_crash_test: batch kept");
-    wo->durable = wo->flight = wo->current = as_flight ? wo->flight : wo->durable;
-    wo->ticket_seen = wal_ticket(wo->w);
-}
-
-static void disk_done(struct world *wo, enum disk_lane lane)
-{
-    struct disk_done done;
-    struct diag why;
-
-    if (disk_sim_step(&wo->disk, lane, &done)) {
-        uint64_t before = wal_durable(wo->w);
-
-        CHECK(wal_owns(wo->w, done.token));
-        CHECK(wal_disk_done(wo->w, wo->now_us, &done, &why) == ERR_OK);
-        if (wal_durable(wo->w) > before) {
-            wo->durable = wo->flight;
-            wo->batches++;
-        }
-    }
-}
-
-static void step(struct world *wo)
-{
-    struct disk_ops ops = {0};
-    uint64_t kind = rnd(wo, 100);
-
-    wo->now_us += rnd(wo, 20000);
-    if (kind < 45) {
-        if (!wal_full(wo->w)) {
-            put_something(wo);
-        }
-    } else if (kind < 60) {
-        wal_flush(wo->w, &ops);
-        if (wal_ticket(wo->w) != wo->ticket_seen) {
-            CHECK(wal_ticket(wo->w) == wo->ticket_seen + 1);
-            wo->ticket_seen++;
-            wo->flight = wo->current;
-        }
-    } else if (kind < 70) {
-        wal_tidy(wo->w, wo->now_us, &ops);
-    } else if (kind < 85) {
-        disk_done(wo, DISK_LANE_LOG);
-    } else {
-        disk_done(wo, DISK_LANE_BULK);
-    }
-    disk_sim_submit(&wo->disk, &ops);
-    disk_ops_free(&ops);
-    wal_check(wo->w);
-    if (disk_sim_bytes(&wo->disk) > wo->peak_bytes) {
-        wo->peak_bytes = disk_sim_bytes(&wo->disk);
-    }
-}
 
 static void run_seed(uint64_t seed)
 {
     static struct world wo;
-    uint32_t steps = 3000;
 
-    wo = (struct world){.rng = {seed}};
-    wo.cfg.segment_bytes = (uint32_t)(4 + rnd(&wo, 20)) * 4096;
-    wo.cfg.spare_count = 1 + (uint32_t)rnd(&wo, 3);
+    world_init(&wo, seed);
     uint64_t crash_one_in = 20 + rnd(&wo, 400);
-    wo.large = rnd(&wo, 3) == 0;
     bool tight = rnd(&wo, 3) == 0; /* a disk that fills up */
 
-    open_log(&wo);
-    for (uint32_t i = 0; i < steps; i++) {
+    world_open(&wo);
+    for (uint32_t i = 0; i < 3000; i++) {
         if (tight) {
             wo.disk.capacity = rnd(&wo, 200) == 0 ? 0 : wo.disk.capacity;
             wo.disk.capacity = rnd(&wo, 100) == 0 ? wo.peak_bytes : wo.disk.capacity;
             wo.disk.writes_fail_no_space = rnd(&wo, 30) == 0;
         }
-        step(&wo);
+        world_step(&wo);
         if (rnd(&wo, crash_one_in) == 0) {
-            wo.crashes++;
             wal_destroy(wo.w);
             disk_sim_crash(&wo.disk, &wo.rng);
-            open_log(&wo);
+            world_open(&wo);
         }
     }
-    wal_destroy(wo.w);
-    disk_sim_drop(&wo.disk);
-    open_log(&wo);
-    wal_destroy(wo.w);
+    wo.disk.capacity = 0;
+    wo.disk.writes_fail_no_space = false;
+    world_settle(&wo); /* space came back: so does the log, by itself */
+    CHECK(!wal_full(wo.w));
+    world_close(&wo);
+    world_open(&wo);
+    world_close(&wo);
     disk_sim_free(&wo.disk);
-    if (getenv("WAL_TEST_SAY") != NULL) {
-        printf("  batches %llu crashes %llu tight %d seg %u peak %llu alloc %llu ren %llu unl %llu\n", (unsigned long long)wo.batches, (unsigned long long)wo.crashes, tight, wo.cfg.segment_bytes, (unsigned long long)wo.peak_bytes, (unsigned long long)wo.disk.allocates, (unsigned long long)wo.disk.renames, (unsigned long long)wo.disk.unlinks);
-    }
     CHECK(wo.batches > 10);
 }
 
@@ -237,10 +43,6 @@ int main(int argc, char **argv)
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 
     for (uint64_t seed = first; seed < first + seeds; seed++) {
-        if (getenv("WAL_TEST_SAY") != NULL) {
-            printf("seed %llu\n", (unsigned long long)seed);
-            fflush(stdout);
-        }
         run_seed(seed);
     }
     return 0;
