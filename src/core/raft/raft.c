@@ -142,7 +142,11 @@ static bool msg_valid(const struct raft *r, const struct raft_msg *m)
     if (m->from.n == 0 || m->from.n == r->cfg.self.n || m->kind >= RAFT_MSG_KINDS) {
         return false;
     }
-    if (m->term.n == 0 || m->term.n > RAFT_TERM_MAX || m->log_term.n > m->term.n ||
+    /* Only a fresh replica that refuses a pre-vote is still in term 0. */
+    if (m->term.n == 0 && !(m->kind == RAFT_MSG_PREVOTE_REPLY && m->reject)) {
+        return false;
+    }
+    if (m->term.n > RAFT_TERM_MAX || m->log_term.n > m->term.n ||
         m->index.n > RAFT_INDEX_MAX || m->commit.n > RAFT_INDEX_MAX) {
         return false;
     }
