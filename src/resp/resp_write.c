@@ -93,9 +93,14 @@ void resp_put_simple(struct resp_writer *w, const char *text)
     w->out->len += len + 3;
 }
 
-/* An error is one line, whatever a client's own words brought into it. */
+/* An error is one line, whatever a client's own words brought into it. As Redis
+ * does, line ends at its end are cut off, others become spaces. */
 static void resp_finish_error(struct resp_writer *w, size_t from)
 {
+    while (w->out->len > from &&
+           (w->out->data[w->out->len - 1] == '\r' || w->out->data[w->out->len - 1] == '\n')) {
+        w->out->len--;
+    }
     for (size_t i = from; i < w->out->len; i++) {
         if (w->out->data[i] == '\r' || w->out->data[i] == '\n') {
             w->out->data[i] = ' ';
