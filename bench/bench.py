@@ -113,7 +113,8 @@ class Etcd(System):
         for i in range(3):
             client, peer = ("http://127.0.0.1:%d" % p for p in (first + i, first + 3 + i))
             self.spawn("etcd", "--name", "n%d" % i,
-                       "--data-dir", os.path.join(folder, "etcd%d" % i), "--listen-client-urls", client, "--advertise-client-urls", client,
+                       "--data-dir", os.path.join(folder, "etcd%d" % i),
+                       "--listen-client-urls", client, "--advertise-client-urls", client,
                        "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                        "--initial-cluster", members, "--log-level", "error")
         wait_for("etcd", lambda: load_once(self, "set", 1, seconds=0.2)["ops"] > 0, 30, 0.5)
