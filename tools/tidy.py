@@ -163,12 +163,20 @@ def check_prefix(tree, path):
 
 
 def prefixes_of(tree, path):
-    """What an external symbol of the file may start with."""
+    """What an external symbol of the file may start with: the room, or a header beside it,
+    or the header's own word (item_ of store_item.h), which is private to the room."""
     room = os.path.basename(room_of(tree, path))
     folder = os.path.dirname(path)
     heads = {os.path.splitext(os.path.basename(f))[0] for f in tree.files
              if f.endswith(".h") and os.path.dirname(f) == folder}
-    return {room} | heads
+    words = {h[len(room) + 1:] for h in heads if h.startswith(room + "_")}
+    return {room} | heads | words
+
+
+def is_private(tree, path, name):
+    """Declared in the room's internal header alone: never seen outside."""
+    return any(re.search(r"\b%s\b" % name, tree.read(f)) for f in tree.files
+               if f.endswith("_internal.h") and os.path.dirname(f) == os.path.dirname(path))
 
 
 def functions(text):
@@ -208,7 +216,8 @@ def check_functions(tree, path, allowed, grown):
         if prefixes and not static and path.endswith(".c") and name not in FREE_SYMBOLS:
             if prefixes == {"base"} or os.path.basename(room_of(tree, path)) == "base":
                 continue  # base gives everyone their words: buf_, list_, mem_, ...
-            if not any(name == p or name.startswith(p + "_") for p in prefixes):
+            if not any(name == p or name.startswith(p + "_") for p in prefixes) and \
+                    not is_private(tree, path, name):
                 tree.say(path, first, "external symbol %s lacks a prefix of its room (%s)" %
                          (name, ", ".join(sorted(p + "_" for p in prefixes))))
 

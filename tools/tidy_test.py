@@ -49,6 +49,9 @@ class Rules(unittest.TestCase):
         self.bad({"src/core/ring/ring.c": body(1, "place")}, "lacks a prefix")
         self.good({"src/core/ring/ring.c": body(1, "place", "static ")})
         self.good({"src/core/ring/ring.c": body(1, "ring_place")})
+        self.good({"src/core/ring/ring.c": body(1, "item_x"), "src/core/ring/ring_item.h": "\n"})
+        self.good({"src/core/ring/ring.c": body(1, "walk"),
+                   "src/core/ring/ring_internal.h": "void walk(int a);\n"})
 
     def test_banned(self):
         self.bad({"src/port/port.c": "x = strcpy(a, b);\n"}, "strcpy() is banned")

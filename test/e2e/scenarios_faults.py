@@ -210,11 +210,11 @@ def other_two_suffice(c, back):
 
 
 def wait_voter(c, back, timeout=60):
-    """Until nobody is being rebuilt: INFO says how many of its replicas vote."""
+    """Until all of its replicas vote again: INFO counts those that are being rebuilt."""
     def done():
         info = back.info()
-        learning = info.get("replicas_rebuilding", info.get("rebuilding"))
-        return learning is not None and int(learning) == 0 and info
+        return info.get("partitions_rebuilding") == "0" and \
+            info.get("partitions_here") == info.get("partitions") != "0" and info
     return wait_for("node %d votes everywhere" % back.number, done, timeout, 0.1)
 
 
@@ -230,8 +230,8 @@ def scenario_emptied():
         time.sleep(3)
         w.wait_acks(100)
         if lost.alive():
-            voter = c.node_ready(lost) and int(lost.info().get("replicas_voting", "0")) > 0
-            expect(not voter, "an emptied node votes again as if it had its log")
+            expect(lost.info().get("partitions_here", "0") == "0",
+                   "an emptied node takes part again as if it had its log")
             lost.kill()
         refusal = lost.log().strip().split("\n")[-1]
         lost.start_args = ["--join", "%s:%d,%s:%d" % (c[1].peer + c[2].peer)]
