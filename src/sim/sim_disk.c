@@ -383,7 +383,9 @@ static enum err boot_list(void *self, const char *dir,
     size_t len = strlen(dir);
 
     (void)why;
-    qsort(d->files, d->count, sizeof d->files[0], by_path);
+    if (d->count > 0) {
+        qsort(d->files, d->count, sizeof d->files[0], by_path);
+    }
     for (size_t i = 0; i < d->count; i++) {
         const struct sim_file *f = d->files[i];
 

@@ -132,7 +132,7 @@ static void drift(struct sim_world *w)
 {
     struct sim_host *h = any_host(w);
 
-    sim_clock_drift(&h->clock, w->now_us, (int64_t)prng_below(&w->rng, 1001) - 500);
+    sim_clock_drift(&h->clock, w->now_us, (int64_t)prng_below(&w->rng, 9001) - 4500);
 }
 
 static void one_fault(struct sim_world *w, enum sim_fault fault)

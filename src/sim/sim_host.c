@@ -25,7 +25,7 @@ void sim_host_init(struct sim_world *w, uint32_t id)
     *h = (struct sim_host){.id = id, .rng = {prng_next(&w->rng)}, .odd_number = 1};
     h->clock.anchor_mono_us = prng_below(&h->rng, 1ULL << 40);
     if (w->opt.fault[SIM_FAULT_DRIFT]) {
-        h->clock.drift_ppm = (int64_t)prng_below(&h->rng, 1001) - 500;
+        h->clock.drift_ppm = (int64_t)prng_below(&h->rng, 9001) - 4500; /* lease_drift_ppm is 10000 */
     }
     if (w->opt.fault[SIM_FAULT_WALL_JUMP]) {
         h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
@@ -48,7 +48,9 @@ static void host_forget_process(struct sim_host *h)
     inputs_clear(&h->taken);
     for (size_t i = h->effect_pos; i < h->effects.count; i++) {
         buf_free(&h->effects.at[i].data);
-        buf_free(&h->effects.at[i].op.data);
+        if (h->effects.at[i].kind == NODE_DISK) { /* the op of other kinds is not set */
+            buf_free(&h->effects.at[i].op.data);
+        }
     }
     h->effects.count = h->effect_pos = 0;
     for (size_t i = 0; i < h->held_count; i++) {
@@ -408,6 +410,9 @@ static void release_held(struct sim_world *w, struct sim_host *h)
     while (ready < h->held_count && h->held[ready].gate <= h->ticket_durable) {
         send_now(w, h, &h->held[ready]);
         ready++;
+    }
+    if (ready == 0) {
+        return;
     }
     h->held_count -= ready;
     memmove(h->held, h->held + ready, h->held_count * sizeof h->held[0]);

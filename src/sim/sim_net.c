@@ -156,6 +156,12 @@ static void tell_unsent(struct sim_world *w, struct sim_end *e, struct sim_flow 
     f->unsent_told = unsent;
 }
 
+static void pump_at(struct sim_world *w, uint32_t conn, unsigned dir, uint64_t at_us)
+{
+    w->net.conns[conn]->flow[dir].pumping = true;
+    sim_at(w, at_us < w->now_us ? w->now_us : at_us, pump, (uint64_t)conn << 1 | dir, 0);
+}
+
 static void flow_put(struct sim_world *w, uint32_t conn, unsigned dir, struct sim_piece piece)
 {
     struct sim_conn *c = w->net.conns[conn];
@@ -180,8 +186,7 @@ static void flow_put(struct sim_world *w, uint32_t conn, unsigned dir, struct si
     f->in_flight += piece.data.len;
     f->pieces[f->first + f->count++] = piece;
     if (!f->pumping) {
-        f->pumping = true;
-        sim_at(w, f->pieces[f->first].arrives_us, pump, (uint64_t)conn << 1 | dir, 0);
+        pump_at(w, conn, dir, f->pieces[f->first].arrives_us);
     }
 }
 
@@ -264,8 +269,7 @@ static void pump(struct sim_world *w, uint64_t conn_dir, uint64_t unused)
     if (f->count == 0) {
         f->first = 0;
     } else if (!f->pumping && !c->broken) {
-        f->pumping = true;
-        sim_at(w, f->pieces[f->first].arrives_us, pump, conn_dir, 0);
+        pump_at(w, conn, dir, f->pieces[f->first].arrives_us);
     }
 }
 
@@ -568,9 +572,8 @@ static void repump(struct sim_world *w, uint32_t conn, unsigned dir)
     struct sim_flow *f = &c->flow[dir];
 
     if (!c->broken && f->count > 0 && !f->pumping) {
-        f->pumping = true;
-        sim_in(w, link_latency_us(w, place_of(&c->end[dir]), place_of(&c->end[1 - dir])), pump,
-               (uint64_t)conn << 1 | dir, 0);
+        pump_at(w, conn, dir,
+                w->now_us + link_latency_us(w, place_of(&c->end[dir]), place_of(&c->end[1 - dir])));
     }
 }
 
