@@ -291,7 +291,7 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
         return ERR_OK;
     }
     n->groups = mem_zalloc(n->map.partitions * sizeof n->groups[0]);
-    n->dirty = mem_zalloc(n->map.partitions * sizeof(struct group *));
+    n->dirty = mem_zalloc(2 * (size_t)n->map.partitions * sizeof(struct group *)); /* see flush */
     for (uint32_t p = 0; p < n->map.partitions; p++) {
         node_group_init(n, p);
     }

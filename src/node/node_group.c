@@ -109,7 +109,9 @@ void node_group_encode_blob(const struct node *n, struct raft_id self,
     put_u8(out, BLOB_VERSION);
     put_u64le(out, self.n);
     put_u64le(out, last_time_ms);
-    raft_conf_encode(conf, (struct slice){0}, &conf_bytes);
+    if (conf->voter_count > 0) { /* a replica that waits to be taken in knows of none */
+        raft_conf_encode(conf, (struct slice){0}, &conf_bytes);
+    }
     put_bytes(out, buf_slice(&conf_bytes));
     buf_free(&conf_bytes);
     encode_conf_members(n, conf, out);
@@ -130,7 +132,7 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
     conf = get_bytes(&r);
     members = get_varint(&r);
     if (r.bad || members > RAFT_PEERS_MAX ||
-        raft_conf_decode(conf, &out->conf, &context) != ERR_OK) {
+        (conf.len > 0 && raft_conf_decode(conf, &out->conf, &context) != ERR_OK)) {
         return ERR_CORRUPT;
     }
     out->member_count = (uint32_t)members;
@@ -224,7 +226,7 @@ void node_start_groups(struct node *n)
 
     CHECK(n->groups == NULL);
     n->groups = mem_zalloc(n->map.partitions * sizeof n->groups[0]);
-    n->dirty = mem_zalloc(n->map.partitions * sizeof(struct group *));
+    n->dirty = mem_zalloc(2 * (size_t)n->map.partitions * sizeof(struct group *)); /* see flush */
     for (uint32_t p = 0; p < n->map.partitions; p++) {
         const uint8_t *placed = &n->map.placement[p * replicas];
         struct raft_conf conf = {0};
