@@ -7,9 +7,18 @@
  */
 #include "core/raft/raft_internal.h"
 
+/* A replica without a vote must still lead where its removal is not known to be
+ * committed [D 4.2.2]: the remaining voters may need the entries only it has,
+ * among them the one that removes it. Its own vote then does not count. */
 bool raft_electable(const struct raft *r)
 {
-    return (r->self_voter || r->self_outgoing) && r->hard.term.n < RAFT_TERM_MAX;
+    bool voter = r->self_voter || r->self_outgoing;
+
+    for (uint32_t i = r->conf_count - 1; !voter && r->confs[i].index.n > r->commit.n; i--) {
+        CHECK(i > 0); /* the first one is committed */
+        voter = raft_conf_is_voter(&r->confs[i - 1].conf, r->cfg.self);
+    }
+    return voter && r->hard.term.n < RAFT_TERM_MAX;
 }
 
 /* Nobody else's vote or acknowledgement is needed. */

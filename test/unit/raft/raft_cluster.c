@@ -1,5 +1,7 @@
 #include "raft_cluster.h"
 
+#include <stdio.h>
+
 #define GROW(array, count, cap)                                                                    \
     do {                                                                                           \
         if ((count) == (cap)) {                                                                    \
@@ -583,5 +585,39 @@ void cluster_check_deep(struct cluster *c)
                 check_matching(c->nodes[i].raft, c->nodes[j].raft);
             }
         }
+    }
+}
+
+void cluster_print(struct cluster *c)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct cluster_node *n = &c->nodes[i];
+        const struct raft_conf *conf;
+
+        (void)fprintf(stderr, "%llu ", (unsigned long long)n->id.n);
+        if (n->raft == NULL) {
+            (void)fprintf(stderr, "down\n");
+            continue;
+        }
+        (void)fprintf(stderr, "%s term=%llu leader=%llu log=%llu..%llu commit=%llu voters=",
+                      raft_role_name(raft_role(n->raft)),
+                      (unsigned long long)raft_term_now(n->raft).n,
+                      (unsigned long long)raft_leader(n->raft).n,
+                      (unsigned long long)raft_first(n->raft).n,
+                      (unsigned long long)raft_last(n->raft).n,
+                      (unsigned long long)raft_commit(n->raft).n);
+        conf = raft_conf_now(n->raft);
+        for (uint32_t k = 0; k < conf->voter_count; k++) {
+            (void)fprintf(stderr, "%llu ", (unsigned long long)conf->voters[k].n);
+        }
+        (void)fprintf(stderr, "out=");
+        for (uint32_t k = 0; k < conf->outgoing_count; k++) {
+            (void)fprintf(stderr, "%llu ", (unsigned long long)conf->outgoing[k].n);
+        }
+        (void)fprintf(stderr, "learners=");
+        for (uint32_t k = 0; k < conf->learner_count; k++) {
+            (void)fprintf(stderr, "%llu ", (unsigned long long)conf->learners[k].n);
+        }
+        (void)fprintf(stderr, "\n");
     }
 }

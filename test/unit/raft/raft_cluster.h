@@ -117,6 +117,8 @@ enum err cluster_install(struct cluster *c, struct cluster_node *to, const struc
 struct image cluster_image(const struct cluster_node *n);
 void cluster_check(struct cluster *c);
 void cluster_check_deep(struct cluster *c);
+/* What everyone thinks, on stderr: for a failing seed. */
+void cluster_print(struct cluster *c);
 struct letter letter_copy(const struct raft_msg *m);
 void letter_free(struct letter *l);
 void letters_push(struct letters *ls, struct letter l);
