@@ -1,0 +1,313 @@
+/* Every message survives the wire, and no cut or flipped byte gets through. */
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+#include "base/base_prng.h"
+#include "wire/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct wire_id some_id(uint8_t seed)
+{
+    struct wire_id id;
+
+    memset(id.b, seed, sizeof id.b);
+    return id;
+}
+
+static struct wire_member some_member(uint8_t seed)
+{
+    struct wire_member m = {.node = some_id(seed), .zone = seed};
+
+    (void)snprintf(m.peer_addr, sizeof m.peer_addr, "10.0.0.%u:17001", seed);
+    (void)snprintf(m.client_addr, sizeof m.client_addr, "10.0.0.%u:7001", seed);
+    return m;
+}
+
+/* One frame of the type around what fill() puts, found again by wire_next. */
+static struct wire_frame framed(struct buf *b, enum wire_type type,
+                                void (*fill)(struct buf *b, const void *what), const void *what)
+{
+    struct wire_frame f;
+    size_t mark;
+
+    b->len = 0;
+    mark = wire_begin(b, type);
+    fill(b, what);
+    wire_end(b, mark);
+    for (size_t cut = 0; cut < b->len; cut++) {
+        assert_int_equal(wire_next(b->data, cut, &f), ERR_AGAIN);
+    }
+    assert_int_equal(wire_next(b->data, b->len, &f), ERR_OK);
+    assert_int_equal(f.type, type);
+    assert_int_equal(f.used, b->len);
+    return f;
+}
+
+static void fill_hello(struct buf *b, const void *what)
+{
+    wire_put_hello(b, what);
+}
+
+static void hello_round_trip(void **state)
+{
+    struct wire_hello in = {.version = WIRE_VERSION, .node = some_id(1), .cluster = some_id(2),
+                            .map_epoch = 77, .found_hash = 0x1234, .joining = true, .zone = 3,
+                            .peer_addr = SLICE("[::1]:17001"), .client_addr = SLICE("[::1]:7001")};
+    struct wire_hello out;
+    struct buf b = {0};
+    struct wire_frame f = framed(&b, WIRE_HELLO, fill_hello, &in);
+
+    (void)state;
+    assert_int_equal(wire_get_hello(f.payload, &out), ERR_OK);
+    assert_true(wire_id_eq(&in.node, &out.node) && wire_id_eq(&in.cluster, &out.cluster));
+    assert_int_equal(out.map_epoch, 77);
+    assert_int_equal(out.found_hash, 0x1234);
+    assert_true(out.joining);
+    assert_int_equal(out.zone, 3);
+    assert_true(slice_eq(in.peer_addr, out.peer_addr));
+    assert_true(slice_eq(in.client_addr, out.client_addr));
+    for (size_t cut = 0; cut < f.payload.len; cut++) {
+        assert_int_not_equal(wire_get_hello((struct slice){f.payload.data, cut}, &out), ERR_OK);
+    }
+    buf_free(&b);
+}
+
+static void hello_of_another_version(void **state)
+{
+    struct wire_hello in = {.version = WIRE_VERSION + 1, .node = some_id(1),
+                            .peer_addr = SLICE("a:1"), .client_addr = SLICE("a:2")};
+    struct wire_hello out;
+    struct buf b = {0};
+    struct wire_frame f = framed(&b, WIRE_HELLO, fill_hello, &in);
+
+    (void)state;
+    assert_int_equal(wire_get_hello(f.payload, &out), ERR_VERSION);
+    buf_free(&b);
+}
+
+static void fill_raft(struct buf *b, const void *what)
+{
+    wire_put_raft(b, 63, what);
+}
+
+static void raft_round_trip(void **state)
+{
+    const struct raft_entry entries[3] = {
+        {.index = {11}, .term = {4}, .kind = RAFT_NOOP},
+        {.index = {12}, .term = {4}, .kind = RAFT_COMMAND, .data = SLICE("set a 1")},
+        {.index = {13}, .term = {5}, .kind = RAFT_CONF, .data = SLICE("conf")},
+    };
+    struct raft_msg in = {.kind = RAFT_MSG_APPEND, .from = {~0ULL}, .to = {2}, .term = {5},
+                          .index = {10}, .log_term = {3}, .commit = {9}, .reject = true,
+                          .force = true, .stamp_us = 1ULL << 40, .round = 8, .entry_count = 3,
+                          .entries = entries};
+    struct wire_entries scratch = {0};
+    struct raft_msg out;
+    uint32_t group;
+    struct buf b = {0};
+    struct wire_frame f = framed(&b, WIRE_RAFT, fill_raft, &in);
+    struct reader r = reader_of(f.payload.data, f.payload.len);
+
+    (void)state;
+    assert_int_equal(wire_get_raft(&r, &group, &out, &scratch), ERR_OK);
+    assert_int_equal(reader_left(&r), 0);
+    assert_int_equal(group, 63);
+    assert_int_equal(out.kind, in.kind);
+    assert_true(out.from.n == in.from.n && out.to.n == in.to.n && out.term.n == in.term.n);
+    assert_true(out.index.n == 10 && out.log_term.n == 3 && out.commit.n == 9);
+    assert_true(out.reject && out.force);
+    assert_true(out.stamp_us == in.stamp_us && out.round == 8);
+    assert_int_equal(out.entry_count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(out.entries[i].index.n, entries[i].index.n);
+        assert_int_equal(out.entries[i].term.n, entries[i].term.n);
+        assert_int_equal(out.entries[i].kind, entries[i].kind);
+        assert_true(slice_eq(out.entries[i].data, entries[i].data));
+    }
+    for (size_t cut = 0; cut < f.payload.len; cut++) {
+        r = reader_of(f.payload.data, cut);
+        assert_int_not_equal(wire_get_raft(&r, &group, &out, &scratch), ERR_OK);
+    }
+    wire_entries_free(&scratch);
+    buf_free(&b);
+}
+
+static void fill_request(struct buf *b, const void *what)
+{
+    wire_put_request(b, what);
+    wire_put_request(b, what);
+}
+
+static void fill_reply(struct buf *b, const void *what)
+{
+    wire_put_reply(b, what);
+}
+
+static void requests_and_replies_share_frames(void **state)
+{
+    struct wire_request q = {.id = 99, .partition = 5, .term = {7},
+                             .flags = WIRE_REQUEST_RESP3, .command = SLICE("cmd")}, got;
+    struct wire_reply p = {.id = 99, .outcome = WIRE_IN_DOUBT, .reply = SLICE("why")}, back;
+    struct buf b = {0};
+    struct wire_frame f = framed(&b, WIRE_REQUEST, fill_request, &q);
+    struct reader r = reader_of(f.payload.data, f.payload.len);
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(wire_get_request(&r, &got), ERR_OK);
+        assert_true(got.id == 99 && got.partition == 5 && got.term.n == 7);
+        assert_int_equal(got.flags, WIRE_REQUEST_RESP3);
+        assert_true(slice_eq(got.command, q.command));
+    }
+    assert_int_equal(reader_left(&r), 0);
+    f = framed(&b, WIRE_REPLY, fill_reply, &p);
+    r = reader_of(f.payload.data, f.payload.len);
+    assert_int_equal(wire_get_reply(&r, &back), ERR_OK);
+    assert_true(back.id == 99 && back.outcome == WIRE_IN_DOUBT);
+    assert_true(slice_eq(back.reply, p.reply));
+    buf_free(&b);
+}
+
+static void fill_map(struct buf *b, const void *what)
+{
+    wire_put_map(b, what);
+}
+
+static void map_round_trip(void **state)
+{
+    uint8_t placement[8] = {0, 1, 1, 2, 2, 0, 0, 1};
+    struct wire_map in = {.cluster = some_id(9), .epoch = 3, .partitions = 4, .replicas = 2,
+                          .member_count = 3, .placement = placement};
+    struct wire_map out;
+    struct buf b = {0};
+    struct wire_frame f;
+
+    (void)state;
+    for (uint8_t i = 0; i < 3; i++) {
+        in.members[i] = some_member(i);
+    }
+    f = framed(&b, WIRE_MAP, fill_map, &in);
+    assert_int_equal(wire_get_map(f.payload, &out), ERR_OK);
+    assert_int_equal(out.member_count, 3);
+    assert_memory_equal(out.placement, placement, sizeof placement);
+    assert_string_equal(out.members[2].peer_addr, in.members[2].peer_addr);
+    wire_map_free(&out);
+    for (size_t cut = 0; cut < f.payload.len; cut++) {
+        assert_int_not_equal(wire_get_map((struct slice){f.payload.data, cut}, &out), ERR_OK);
+    }
+    placement[3] = 3; /* a member that is not there */
+    f = framed(&b, WIRE_MAP, fill_map, &in);
+    assert_int_not_equal(wire_get_map(f.payload, &out), ERR_OK);
+    buf_free(&b);
+}
+
+static void fill_chunk(struct buf *b, const void *what)
+{
+    wire_put_chunk(b, what);
+}
+
+static void fill_ack(struct buf *b, const void *what)
+{
+    wire_put_chunk_ack(b, what);
+}
+
+static void fill_join(struct buf *b, const void *what)
+{
+    wire_put_join(b, what);
+}
+
+static void snapshot_frames_round_trip(void **state)
+{
+    struct wire_chunk c = {.group = 1, .from = {2}, .to = {3}, .file = 4, .index = {5}, .term = {6},
+                           .sender_term = {7}, .offset = 8, .last = true, .bytes = SLICE("xyz")};
+    struct wire_chunk_ack a = {.group = 1, .from = {3}, .to = {2}, .file = 4, .index = {5},
+                               .offset = 11, .state = WIRE_CHUNK_INSTALLED};
+    struct wire_join j = {.group = 2, .id = {0x100}, .replaces = {0x200}};
+    struct wire_chunk c2;
+    struct wire_chunk_ack a2;
+    struct wire_join j2;
+    struct buf b = {0};
+    struct wire_frame f = framed(&b, WIRE_CHUNK, fill_chunk, &c);
+
+    (void)state;
+    assert_int_equal(wire_get_chunk(f.payload, &c2), ERR_OK);
+    assert_true(c2.group == 1 && c2.from.n == 2 && c2.to.n == 3 && c2.file == 4);
+    assert_true(c2.index.n == 5 && c2.term.n == 6 && c2.sender_term.n == 7 && c2.offset == 8);
+    assert_true(c2.last && slice_eq(c.bytes, c2.bytes));
+    f = framed(&b, WIRE_CHUNK_ACK, fill_ack, &a);
+    assert_int_equal(wire_get_chunk_ack(f.payload, &a2), ERR_OK);
+    assert_true(a2.offset == 11 && a2.state == WIRE_CHUNK_INSTALLED && a2.from.n == 3);
+    j.member = some_member(4);
+    f = framed(&b, WIRE_JOIN, fill_join, &j);
+    assert_int_equal(wire_get_join(f.payload, &j2), ERR_OK);
+    assert_true(j2.id.n == 0x100 && j2.replaces.n == 0x200);
+    assert_string_equal(j2.member.client_addr, j.member.client_addr);
+    buf_free(&b);
+}
+
+static void a_flipped_bit_is_noticed(void **state)
+{
+    struct wire_reply p = {.id = 1, .outcome = WIRE_DONE, .reply = SLICE("+OK\r\n")};
+    struct buf b = {0};
+    struct wire_frame f;
+
+    (void)state;
+    (void)framed(&b, WIRE_REPLY, fill_reply, &p);
+    for (size_t bit = 32; bit < b.len * 8; bit++) { /* the length is no secret to keep */
+        b.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+        assert_int_equal(wire_next(b.data, b.len, &f), ERR_CORRUPT);
+        b.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    }
+    buf_free(&b);
+}
+
+static void lengths_are_judged(void **state)
+{
+    uint8_t head[16] = {0};
+    struct wire_frame f;
+
+    (void)state;
+    assert_int_equal(wire_next(head, sizeof head, &f), ERR_CORRUPT); /* shorter than its head */
+    store_u32le(head, WIRE_FRAME_BYTES_MAX + 1U);
+    assert_int_equal(wire_next(head, sizeof head, &f), ERR_TOO_LARGE);
+    store_u32le(head, WIRE_FRAME_BYTES_MAX);
+    assert_int_equal(wire_next(head, sizeof head, &f), ERR_AGAIN);
+}
+
+/* The format is frozen: these bytes were written by version 1 and must stay readable. */
+static void frozen_vector(void **state)
+{
+    struct wire_reply p = {.id = 300, .outcome = WIRE_DONE, .reply = SLICE("+OK\r\n")};
+    static const uint8_t want[] = {0x0e, 0, 0, 0, 0xd8, 0x14, 0xff, 0x9c, 4, 0xac, 0x02, 0, 5,
+                                   '+', 'O', 'K', '\r', '\n'};
+    struct buf b = {0};
+
+    (void)state;
+    (void)framed(&b, WIRE_REPLY, fill_reply, &p);
+    assert_int_equal(b.len, sizeof want);
+    assert_memory_equal(b.data + 8, want + 8, sizeof want - 8);
+    assert_int_equal(load_u32le(b.data), 0x0e);
+    assert_int_equal(load_u32le(b.data + 4), checksum32(b.data + 8, b.len - 8));
+    buf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hello_round_trip),
+        cmocka_unit_test(hello_of_another_version),
+        cmocka_unit_test(raft_round_trip),
+        cmocka_unit_test(requests_and_replies_share_frames),
+        cmocka_unit_test(map_round_trip),
+        cmocka_unit_test(snapshot_frames_round_trip),
+        cmocka_unit_test(a_flipped_bit_is_noticed),
+        cmocka_unit_test(lengths_are_judged),
+        cmocka_unit_test(frozen_vector),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
