@@ -229,9 +229,11 @@ static void skip_small_spares(struct wal *w, uint64_t need)
     }
 }
 
+/* A file whose header cannot be read must not lie among the spares: above the
+ * segments in use it would pass for a lost one. */
 static bool reusable(const struct wal_segment *s, uint64_t target)
 {
-    return s->bytes >= target && s->bytes <= 2 * target;
+    return s->ready && s->bytes >= target && s->bytes <= 2 * target;
 }
 
 void wal_house_next(struct wal *w, struct disk_ops *ops)

@@ -110,7 +110,7 @@ struct wal_segment {
     uint64_t number; /* 0: none */
     uint64_t bytes;  /* of the file */
     uint64_t used;   /* up to here it was written */
-    bool ready;      /* spare: fully allocated */
+    bool ready;      /* fully allocated, and its header block known */
     bool started;    /* its first batch, with every group's state, is durable */
     uint32_t extent_count, live_count;
     struct wal_extent *extents; /* by group, ascending */

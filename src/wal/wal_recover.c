@@ -380,6 +380,7 @@ static void read_batches(struct recovery *rc, struct file *f)
             take_batch(rc, at, &h);
         } else {
             rc->torn_bytes = wal_pad(h.bytes) < end - offset ? wal_pad(h.bytes) : end - offset;
+            rc->groups = rc->found->batches == 0 ? h.groups : rc->groups;
         }
         offset += wal_pad(h.bytes);
     }
@@ -392,7 +393,8 @@ static void seal_file(struct recovery *rc, const struct file *f)
                                          .bytes = f->bytes,
                                          .used = f->written,
                                          .started = f->started,
-                                         .ready = true};
+                                         .ready = f->kind == FILE_USED &&
+                                                  f->bytes == f->header.bytes};
     wal_seal(rc->w);
 }
 
@@ -449,6 +451,13 @@ static void take_spare(struct recovery *rc, const struct file *f, bool is_last)
     }
 }
 
+/* In a log with no whole header: a first segment's first write may be torn, nothing
+ * else may. */
+static bool unreadable(const struct file *f)
+{
+    return f->kind == FILE_BAD && !f->zero_body && (!f->torn_header || f->number != 1);
+}
+
 /* Numbers above the last segment in use have no gap unless a file was lost. */
 static enum err take_rest(struct recovery *rc)
 {
@@ -471,7 +480,7 @@ static enum err take_rest(struct recovery *rc)
             }
             continue;
         }
-        if (rest == 0 && f->kind == FILE_BAD && !f->torn_header && !f->zero_body) {
+        if (rest == 0 && unreadable(f)) {
             diag_set(rc->why,
                      "log segment " WAL_DIR "/%016llu.seg cannot be read: it is no segment of this "
                      "program, or all of it is damaged; move the data directory aside and let the "
@@ -530,11 +539,19 @@ static void conclude(struct recovery *rc)
 {
     struct wal *w = rc->w;
 
+    if (rc->found->batches == 0 && rc->expected > 1) {
+        /* Older segments went, so this one's first batch had been synced. */
+        damage(rc, rc->files[0].number, rc->files[0].bytes);
+        rc->torn_bytes = 0;
+    }
     for (uint32_t i = 0; i < w->known_count; i++) {
         judge(rc, w->groups[w->known[i]]);
     }
     for (uint32_t i = 0; i < w->known_count; i++) {
         wal_group_cover(w, w->groups[w->known[i]]);
+    }
+    if (rc->found->batches == 0 && !rc->open_end) {
+        rc->groups = 0; /* the first batch of all, torn: nobody was told of it */
     }
     w->groups_lost = rc->groups > w->known_count ? rc->groups - w->known_count : 0;
     if (rc->open_end && w->groups_lost == 0) {
