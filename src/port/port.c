@@ -35,7 +35,7 @@ static enum err listeners_open(struct port *p, const struct port_config *cfg, st
 
         l->kind = i == 0 ? NODE_CONN_CLIENT : NODE_CONN_PEER;
         (void)snprintf(l->addr, sizeof l->addr, "%s", addrs[i]);
-        err = port_net_listen(addrs[i], &l->fd, why);
+        err = port_net_listen(addrs[i], i == 0 ? "--listen" : "--peer", &l->fd, why);
     }
     return err;
 }
@@ -247,9 +247,7 @@ static void run_effect(struct port *p, struct node_effect *e)
         buf_free(&e->data);
         break;
     case NODE_READY:
-        port_log(NODE_LOG_INFO, "ready: every partition here has a leader listen=%s",
-                 p->listener[0].addr);
-        break;
+        break; /* the node logs it; who polls it asks CLUSTER INFO */
     case NODE_STOP:
         p->stopped = true;
         p->stop_err = e->err;

@@ -225,6 +225,11 @@ static enum err boot_list(void *self, const char *dir,
         diag_set(why, "cannot list %s/%s: %s", d->path, dir, strerror(errno));
         return ERR_IO;
     }
+    if (fsync(fd) != 0) { /* names that a killed process left unsynced */
+        diag_set(why, "cannot sync %s/%s: %s", d->path, dir, strerror(errno));
+        (void)closedir(stream);
+        return ERR_IO;
+    }
     while ((entry = readdir(stream)) != NULL) {
         if (entry->d_name[0] == '.') {
             continue;
@@ -262,6 +267,11 @@ static enum err boot_read(void *self, const char *path, uint64_t offset, size_t 
     if (fd < 0) {
         diag_set(why, "cannot open %s/%s: %s", d->path, path, strerror(errno));
         return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+    }
+    if (offset == 0 && fsync(fd) != 0) { /* bytes that a killed process left unsynced */
+        diag_set(why, "cannot sync %s/%s: %s", d->path, path, strerror(errno));
+        err = ERR_IO;
+        bytes = 0;
     }
     while (done < bytes) {
         /* In steps: the caller may ask for more than the file has. */

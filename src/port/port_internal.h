@@ -147,7 +147,8 @@ static inline bool port_conn_wants_input(const struct port_conn *c)
 int port_net_resolve(const char *addr, bool numeric, struct sockaddr_storage *out);
 socklen_t port_net_len(const struct sockaddr_storage *a);
 void port_net_text(const struct sockaddr_storage *a, char out[NODE_ADDR_MAX]);
-MUST_USE enum err port_net_listen(const char *addr, int *fd, struct diag *why);
+/* flag: what the user would change, for the message. */
+MUST_USE enum err port_net_listen(const char *addr, const char *flag, int *fd, struct diag *why);
 void port_net_tune(int fd, enum node_conn_kind kind);
 
 /* ---- gates (port_gate.c) ---- */

@@ -82,14 +82,14 @@ void port_net_text(const struct sockaddr_storage *a, char out[NODE_ADDR_MAX])
     }
 }
 
-static enum err listen_failed(const char *addr, int error, struct diag *why)
+static enum err listen_failed(const char *addr, const char *flag, int error, struct diag *why)
 {
     switch (error) {
     case EADDRINUSE:
         diag_set(why,
                  "cannot listen on %s: address already in use; stop the process that holds it "
-                 "(ss -ltnp) or choose another address",
-                 addr);
+                 "(ss -ltnp) or choose another %s",
+                 addr, flag);
         return ERR_EXISTS;
     case EACCES:
         diag_set(why, "cannot listen on %s: ports below 1024 need privileges; choose a higher one",
@@ -105,7 +105,7 @@ static enum err listen_failed(const char *addr, int error, struct diag *why)
     }
 }
 
-enum err port_net_listen(const char *addr, int *fd, struct diag *why)
+enum err port_net_listen(const char *addr, const char *flag, int *fd, struct diag *why)
 {
     struct sockaddr_storage at;
     int one = 1;
@@ -120,7 +120,7 @@ enum err port_net_listen(const char *addr, int *fd, struct diag *why)
     int s = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (s < 0) {
-        return listen_failed(addr, errno, why);
+        return listen_failed(addr, flag, errno, why);
     }
     (void)setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (at.ss_family == AF_INET6) {
@@ -130,7 +130,7 @@ enum err port_net_listen(const char *addr, int *fd, struct diag *why)
         int error = errno;
 
         (void)close(s);
-        return listen_failed(addr, error, why);
+        return listen_failed(addr, flag, error, why);
     }
     *fd = s;
     return ERR_OK;
