@@ -51,7 +51,9 @@ struct disk_done {
     struct diag why;   /* set when err is not ERR_OK */
 };
 
-/* Reading while a node opens its directory, before it runs. Synchronous. */
+/* Reading while a node opens its directory, before it runs. Synchronous. What is
+ * listed and read is on stable storage first: the process that wrote it may have
+ * been killed before its sync, and whoever reads it back will build on it. */
 struct disk_boot {
     void *self;
     /* Calls visit for each file below dir ("log", "snap"), in name order, names

@@ -269,22 +269,26 @@ void node_group_learn_leader(struct group *g, struct raft_id leader, struct raft
 }
 
 /* Nodes without a replica learn leaders from those that have one. */
-static void tell_leader(struct group *g)
+void node_group_tell_leader(struct group *g, struct link *l)
 {
-    struct node *n = g->node;
     struct wire_leader hint = {.partition = g->partition,
                                .term = raft_term_now(g->raft),
                                .leader = raft_leader(g->raft)};
 
+    if (l->state == LINK_UP && hint.leader.n != 0) {
+        size_t mark = wire_begin(&l->now, WIRE_LEADERS);
+
+        wire_put_leader(&l->now, &hint);
+        wire_end(&l->now, mark);
+    }
+}
+
+static void tell_leader(struct group *g)
+{
+    struct node *n = g->node;
+
     for (uint32_t i = 0; i < n->link_count; i++) {
-        struct link *l = &n->links[i];
-
-        if (l->state == LINK_UP) {
-            size_t mark = wire_begin(&l->now, WIRE_LEADERS);
-
-            wire_put_leader(&l->now, &hint);
-            wire_end(&l->now, mark);
-        }
+        node_group_tell_leader(g, &n->links[i]);
     }
 }
 

@@ -421,6 +421,8 @@ void node_group_merge_members(struct node *n, const struct group_blob *blob);
 void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id replaces);
 bool node_group_leads(const struct group *g);
 void node_group_learn_leader(struct group *g, struct raft_id leader, struct raft_term term);
+/* Add to what is sent to l: who leads the group, as far as this replica knows. */
+void node_group_tell_leader(struct group *g, struct link *l);
 const struct raft_conf *node_group_conf(const struct group *g);
 
 /* node_apply.c */

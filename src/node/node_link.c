@@ -302,6 +302,7 @@ static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
         if (g->here) {
             const struct raft_conf *c = raft_conf_now(g->raft);
 
+            node_group_tell_leader(g, l); /* it may have restarted since it was last told */
             for (uint8_t i = 0; i < c->voter_count; i++) {
                 if (node_of_raft_id(c->voters[i]) == node_short_id(&l->node)) {
                     raft_peer_reset(g->raft, c->voters[i]);
@@ -611,6 +612,12 @@ void node_link_tick(struct node *n)
 
             put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
             wire_end(&l->now, mark);
+            /* Said again: the peer may not have had the map when it was said first. */
+            for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+                if (node_group_leads(&n->groups[p])) {
+                    node_group_tell_leader(&n->groups[p], l);
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 #include "base/base_hash.h"
 #include "base/base_mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct sim_file *find(const struct sim_disk *d, const char *path)
@@ -381,8 +382,11 @@ static enum err boot_list(void *self, const char *dir,
 {
     struct sim_disk *d = self;
     size_t len = strlen(dir);
+    char inside[DISK_PATH_MAX];
 
     (void)why;
+    (void)snprintf(inside, sizeof inside, "%s/", dir);
+    dir_sync(d, inside); /* as struct disk_boot promises */
     if (d->count > 0) {
         qsort(d->files, d->count, sizeof d->files[0], by_path);
     }
@@ -399,8 +403,11 @@ static enum err boot_list(void *self, const char *dir,
 static enum err boot_read(void *self, const char *path, uint64_t offset, size_t bytes,
                           struct buf *out, struct diag *why)
 {
-    const struct sim_file *f = find(self, path);
+    struct sim_file *f = find(self, path);
 
+    if (f != NULL && offset == 0) {
+        file_sync(self, f); /* as struct disk_boot promises */
+    }
     if (f == NULL) {
         diag_set(why, "%s: no such file", path);
         return ERR_NOT_FOUND;
