@@ -75,6 +75,9 @@ void model_reset(struct model *m, uint32_t group)
 /* Entries are delivered before the snapshot is known: base follows the first. */
 static void visit_entries(void *self, uint32_t group, const struct raft_entry *e, uint32_t count)
 {
+    if (group >= MODEL_GROUPS) {
+        return; /* not modelled */
+    }
     struct model *m = self;
     struct model_group *g = &m->groups[group];
 
@@ -97,6 +100,9 @@ static void visit_entries(void *self, uint32_t group, const struct raft_entry *e
 
 static void visit_state(void *self, uint32_t group, const struct wal_group_state *s)
 {
+    if (group >= MODEL_GROUPS) {
+        return; /* not modelled */
+    }
     struct model *m = self;
     struct model_group *g = &m->groups[group];
 
@@ -109,11 +115,17 @@ static void visit_state(void *self, uint32_t group, const struct wal_group_state
 
 static void visit_reset(void *self, uint32_t group)
 {
+    if (group >= MODEL_GROUPS) {
+        return; /* not modelled */
+    }
     model_reset(self, group);
 }
 
 static void visit_damaged(void *self, uint32_t group, const char *why)
 {
+    if (group >= MODEL_GROUPS) {
+        return; /* not modelled */
+    }
     struct model *m = self;
 
     CHECK(why[0] != 0);
