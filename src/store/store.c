@@ -74,6 +74,9 @@ struct store_item *item_end_change(struct store *s, struct store_item *it)
 {
     s->digest += item_digest(it);
     s->bytes += item_class(item_bytes(it));
+    if (s->access_s != 0) {
+        it->access_s = s->access_s;
+    }
     return it;
 }
 
@@ -238,6 +241,11 @@ uint32_t store_item_access_s(const struct store_item *it)
 void store_item_set_access(struct store_item *it, uint32_t access_s)
 {
     it->access_s = access_s;
+}
+
+void store_set_access(struct store *s, uint32_t access_s)
+{
+    s->access_s = access_s;
 }
 
 const char *store_item_encoding(const struct store_item *it)

@@ -50,6 +50,8 @@ struct slice store_item_key(const struct store_item *it);
 uint64_t store_item_expire_ms(const struct store_item *it); /* 0: never */
 uint32_t store_item_access_s(const struct store_item *it);
 void store_item_set_access(struct store_item *it, uint32_t access_s);
+/* Items written from now on are marked as used at access_s; 0: they keep their mark. */
+void store_set_access(struct store *s, uint32_t access_s);
 /* "int", "embstr", "raw", "listpack", "hashtable": what Redis 7 would say. */
 const char *store_item_encoding(const struct store_item *it);
 size_t store_item_memory(const struct store_item *it); /* bytes, allocator overhead included */

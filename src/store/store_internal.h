@@ -73,6 +73,7 @@ struct store {
     uint64_t digest;
     size_t bytes; /* items, values and their tables; without table and heap above */
     bool saw_expired;
+    uint32_t access_s; /* of items being written; 0: leave theirs */
     uint8_t epoch; /* of the running or last snapshot */
     struct list corpses;
     struct store_snap snap;

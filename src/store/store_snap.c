@@ -18,7 +18,7 @@ enum {
     PENDING_BYTES = 32 << 10,
     EPOCHS_MAX = 250, /* begun without one completed; fewer than the values of a byte */
     STEPS_MIN = 16,   /* buckets looked at per call, when there is little to write */
-    STEP_BYTES = 64,  /* what looking at a bucket is counted as */
+    STEP_BYTES = 256, /* what looking at a bucket is counted as */
 };
 
 void snap_init(struct store *s)

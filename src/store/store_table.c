@@ -196,7 +196,7 @@ static struct store_bucket chain_take(struct store_bucket *b)
 static void prefetch_keys(const struct store_bucket *b)
 {
     for (unsigned i = 0; i < TABLE_SLOTS && b->slot[i] != 0; i++) {
-        __builtin_prefetch(slot_item(b->slot[i]));
+        __builtin_prefetch(slot_item(b->slot[i])); /* a link's target too */
     }
 }
 
@@ -345,6 +345,7 @@ uint64_t table_scan(const struct store_table *t, uint64_t cursor, table_visit *v
     /* Bits of the hash that this bucket's items have in common. */
     mask = pos < top && pos >= t->bucket_count - top ? top - 1 : 2 * top - 1;
     for (struct store_bucket *b = bucket_at(t, pos); b != NULL; b = next_of(b)) {
+        prefetch_keys(b);
         for (unsigned i = 0, used = used_of(b); i < used; i++) {
             visit(arg, slot_item(b->slot[i]));
         }
