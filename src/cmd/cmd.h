@@ -14,18 +14,18 @@
 #include "store/store.h"
 
 enum cmd_flags {
-    CMD_READ = 1 << 0,     /* reads keys: linearizable, served by the leader */
-    CMD_WRITE = 1 << 1,    /* goes through the log */
-    CMD_NODE = 1 << 2,     /* answered by the node room */
-    CMD_FAST = 1 << 3,     /* O(1) or O(log n) */
-    CMD_DENYOOM = 1 << 4,  /* may use more memory */
+    CMD_READ = 1 << 0,    /* reads keys: linearizable, served by the leader */
+    CMD_WRITE = 1 << 1,   /* goes through the log */
+    CMD_NODE = 1 << 2,    /* answered by the node room */
+    CMD_FAST = 1 << 3,    /* O(1) or O(log n) */
+    CMD_DENYOOM = 1 << 4, /* may use more memory */
     CMD_ADMIN = 1 << 5,
-    CMD_NOAUTH = 1 << 6,   /* allowed before authentication */
-    CMD_FANOUT = 1 << 7,   /* concerns all partitions; the node combines the answers */
-    CMD_RANDOM = 1 << 8,   /* reply differs from call to call */
-    CMD_LOADING = 1 << 9,  /* allowed while the node starts */
+    CMD_NOAUTH = 1 << 6,  /* allowed before authentication */
+    CMD_FANOUT = 1 << 7,  /* concerns all partitions; the node combines the answers */
+    CMD_RANDOM = 1 << 8,  /* reply differs from call to call */
+    CMD_LOADING = 1 << 9, /* allowed while the node starts */
     CMD_STALE = 1 << 10,
-    CMD_INTERNAL = 1 << 11, /* never accepted from clients: logged by the node itself */
+    CMD_INTERNAL = 1 << 11,  /* never accepted from clients: logged by the node itself */
     CMD_CONTAINER = 1 << 12, /* has subcommands (rows "CONFIG|GET") */
 };
 
@@ -42,13 +42,13 @@ typedef void cmd_handler(struct call *c);
 
 struct cmd {
     enum cmd_id id;
-    const char *name;    /* lower case; subcommands "config|get" */
-    int arity;           /* as in Redis: exact, or at least -n */
+    const char *name; /* lower case; subcommands "config|get" */
+    int arity;        /* as in Redis: exact, or at least -n */
     uint32_t flags;
     int first_key, last_key, key_step; /* 0: none; last -1: the last argument */
-    cmd_handler *handler; /* NULL for CMD_NODE rows */
-    const char *group;   /* "string", "hash", "generic", "bitmap", "server", ... */
-    const char *since;   /* Redis version */
+    cmd_handler *handler;              /* NULL for CMD_NODE rows */
+    const char *group;                 /* "string", "hash", "generic", "bitmap", "server", ... */
+    const char *since;                 /* Redis version */
     const char *complexity;
     const char *summary;
     const struct cmd *container; /* of a subcommand row, or NULL */
@@ -60,11 +60,11 @@ struct call {
     uint32_t argc;
     const struct slice *argv; /* argv[0] is the name */
     struct store *store;
-    uint64_t now_ms;          /* logged time (writes), hybrid time (reads) */
-    uint32_t access_s;        /* for OBJECT IDLETIME; 0 on replicas that do not serve */
-    struct prng rng;          /* logged seed (writes) */
-    struct resp_writer out;   /* mute on followers */
-    bool changed;             /* set by handlers that changed something */
+    uint64_t now_ms;        /* logged time (writes), hybrid time (reads) */
+    uint32_t access_s;      /* for OBJECT IDLETIME; 0 on replicas that do not serve */
+    struct prng rng;        /* logged seed (writes) */
+    struct resp_writer out; /* mute on followers */
+    bool changed;           /* set by handlers that changed something */
 };
 
 /* NULL: unknown, or CMD_INTERNAL. Subcommand rows are found through their container:
@@ -72,8 +72,8 @@ struct call {
 const struct cmd *cmd_lookup(const struct slice *argv, uint32_t argc);
 const struct cmd *cmd_by_name(struct slice name); /* "get", "config|get"; any case */
 const struct cmd *cmd_by_id(enum cmd_id id);
-size_t cmd_count(void);                      /* rows, containers included */
-const struct cmd *cmd_at(size_t pos);        /* in table order */
+size_t cmd_count(void);               /* rows, containers included */
+const struct cmd *cmd_at(size_t pos); /* in table order */
 bool cmd_arity_ok(const struct cmd *cmd, uint32_t argc);
 /* Positions of the keys in argv, for rows with key specs. Returns how many, at most
  * max are written. */
@@ -113,8 +113,8 @@ void cmd_decoded_free(struct cmd_decoded *d);
 #define CMD_ERR_NOT_FLOAT "ERR value is not a valid float"
 
 /* Numbers as Redis reads and prints them. */
-bool cmd_parse_int(struct slice text, int64_t *value);         /* canonical decimal only */
-bool cmd_parse_double(struct slice text, double *value);       /* no NaN, no spaces */
+bool cmd_parse_int(struct slice text, int64_t *value);   /* canonical decimal only */
+bool cmd_parse_double(struct slice text, double *value); /* no NaN, no spaces */
 bool cmd_parse_long_double(struct slice text, long double *value);
 size_t cmd_print_long_double(long double value, char out[5 * 1024]); /* INCRBYFLOAT's human form */
 /* Redis's glob: * ? [a-z] [^x] \x. Work is bounded: a pattern that needs more than

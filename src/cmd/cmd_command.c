@@ -326,10 +326,10 @@ static bool cmd_passes(const struct cmd *row, struct slice kind, struct slice va
 
 static void cmd_command_list(struct resp_writer *out, uint32_t argc, const struct slice *argv)
 {
-    bool filter = argc == 5 && slice_eq_nocase(argv[2], SLICE("filterby")) &&
-                  (slice_eq_nocase(argv[3], SLICE("module")) ||
-                   slice_eq_nocase(argv[3], SLICE("aclcat")) ||
-                   slice_eq_nocase(argv[3], SLICE("pattern")));
+    bool filter =
+        argc == 5 && slice_eq_nocase(argv[2], SLICE("filterby")) &&
+        (slice_eq_nocase(argv[3], SLICE("module")) || slice_eq_nocase(argv[3], SLICE("aclcat")) ||
+         slice_eq_nocase(argv[3], SLICE("pattern")));
     size_t count = 0;
 
     if (argc > 2 && !filter) {

@@ -187,7 +187,8 @@ void cmd_object_idletime(struct call *c)
     if (it != NULL) {
         uint32_t used_s = store_item_access_s(it);
 
-        resp_put_int(&c->out, c->access_s > used_s ? c->access_s - used_s : 0);
+        /* 0: not used since it was loaded from a snapshot; nothing is known of before. */
+        resp_put_int(&c->out, used_s != 0 && c->access_s > used_s ? c->access_s - used_s : 0);
     }
 }
 

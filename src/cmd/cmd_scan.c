@@ -118,8 +118,7 @@ static bool cmd_scan_options(struct call *c, struct cmd_gather *g, int64_t *coun
                 return false;
             }
         } else if (paired && cmd_arg_is(c, i, SLICE("match"))) {
-            g->pattern =
-                cmd_is_star(c->argv[i + 1]) ? (struct slice){NULL, 0} : c->argv[i + 1];
+            g->pattern = cmd_is_star(c->argv[i + 1]) ? (struct slice){NULL, 0} : c->argv[i + 1];
         } else if (paired && cmd_arg_is(c, i, SLICE("type"))) {
             g->type = c->argv[i + 1];
         } else {
@@ -175,8 +174,8 @@ void cmd_dbsize(struct call *c)
 
 void cmd_flushall(struct call *c)
 {
-    if (c->argc > 2 || (c->argc == 2 && !cmd_arg_is(c, 1, SLICE("sync")) &&
-                        !cmd_arg_is(c, 1, SLICE("async")))) {
+    if (c->argc > 2 ||
+        (c->argc == 2 && !cmd_arg_is(c, 1, SLICE("sync")) && !cmd_arg_is(c, 1, SLICE("async")))) {
         resp_put_error(&c->out, CMD_ERR_SYNTAX);
         return;
     }

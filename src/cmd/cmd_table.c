@@ -15,73 +15,90 @@ enum {
 #define CMD_NO_HANDLER NULL
 #define CMD(id, number, name, arity, flags, first, last, step, handler, group, since, complexity,  \
             summary)                                                                               \
-    {CMD_ID_##id, name, arity, flags, first, last, step, handler, group, since, complexity,        \
-     summary, NULL},
+    {CMD_ID_##id, name,  arity, flags,      first,   last, step,                                   \
+     handler,     group, since, complexity, summary, NULL},
 static struct cmd cmd_rows[] = {
 #include "cmd/cmd_table.def"
 };
 #undef CMD
 #undef CMD_NO_HANDLER
 
+/* A name as two words that hold all of its bytes, up to 16. */
+struct cmd_words {
+    uint64_t a, b;
+};
 static struct cmd_bucket {
-    uint32_t hash;
-    uint16_t row; /* position + 1; 0: free */
-    uint8_t at;   /* where the own name starts: behind '|' for subcommands */
-    uint8_t len;
+    struct cmd_words name;  /* the own name: what follows '|' in subcommands */
+    struct cmd_words loose; /* bits in which a client's spelling may differ: case */
+    const struct cmd *row;  /* NULL: free */
+    struct slice own;
 } cmd_buckets[CMD_BUCKETS];
 static uint16_t cmd_row_of_number[CMD_NUMBERS]; /* position + 1 */
 
 static_assert(ARRAY_COUNT(cmd_rows) * 4 <= CMD_BUCKETS, "probe sequences stay short");
 
-/* Letters differ from their other case in bit 5 only, so setting it everywhere makes
- * the hash blind to case; that other bytes collide too does not matter. */
-static inline uint32_t cmd_hash(struct slice name, uint32_t salt)
+static inline struct cmd_words cmd_load(struct slice name)
 {
     const uint8_t *p = name.data;
-    uint64_t a;
-    uint64_t b;
+    struct cmd_words w = {0, 0};
 
     if (name.len >= 8) {
-        memcpy(&a, p, 8);
-        memcpy(&b, p + name.len - 8, 8);
+        memcpy(&w.a, p, 8);
+        memcpy(&w.b, p + name.len - 8, 8);
     } else if (name.len >= 4) {
         uint32_t low;
         uint32_t high;
 
         memcpy(&low, p, 4);
         memcpy(&high, p + name.len - 4, 4);
-        a = low;
-        b = high;
-    } else {
-        a = 0;
-        b = 0;
-        if (name.len > 0) {
-            a = (uint64_t)p[0] | (uint64_t)p[name.len / 2] << 8 | (uint64_t)p[name.len - 1] << 16;
-        }
+        w = (struct cmd_words){low, high};
+    } else if (name.len > 0) {
+        w.a = (uint64_t)p[0] | (uint64_t)p[name.len / 2] << 8 | (uint64_t)p[name.len - 1] << 16;
     }
-    a |= 0x2020202020202020ULL;
-    b |= 0x2020202020202020ULL;
-    a = (a ^ ((uint64_t)salt << 32) ^ name.len) * 0x9e3779b97f4a7c15ULL;
-    a = (a ^ (a >> 29) ^ b) * 0xbf58476d1ce4e5b9ULL;
-    return (uint32_t)(a >> 32);
+    return w;
+}
+
+/* Letters differ from their other case in bit 5 only, so setting it everywhere makes
+ * the hash blind to case; that other bytes collide too does not matter. */
+static inline uint32_t cmd_hash(struct cmd_words w, size_t len, const struct cmd *container)
+{
+    uint64_t salt = container == NULL ? 0 : (uint64_t)container->id;
+
+    w.a |= 0x2020202020202020ULL;
+    w.b |= 0x2020202020202020ULL;
+    w.a = (w.a ^ (salt << 32) ^ len) * 0x9e3779b97f4a7c15ULL;
+    w.a = (w.a ^ (w.a >> 29) ^ w.b) * 0xbf58476d1ce4e5b9ULL;
+    return (uint32_t)(w.a >> 32) & (CMD_BUCKETS - 1);
 }
 
 static inline const struct cmd *cmd_find(struct slice name, const struct cmd *container)
 {
-    uint32_t salt = container == NULL ? 0 : (uint32_t)container->id;
-    uint32_t hash = cmd_hash(name, salt);
+    struct cmd_words w = cmd_load(name);
 
-    for (uint32_t i = hash & (CMD_BUCKETS - 1); cmd_buckets[i].row != 0;
+    for (uint32_t i = cmd_hash(w, name.len, container); cmd_buckets[i].row != NULL;
          i = (i + 1) & (CMD_BUCKETS - 1)) {
         const struct cmd_bucket *b = &cmd_buckets[i];
-        const struct cmd *row = &cmd_rows[b->row - 1];
+        uint64_t differ = ((w.a ^ b->name.a) & ~b->loose.a) | ((w.b ^ b->name.b) & ~b->loose.b);
 
-        if (b->hash == hash && b->len == name.len && row->container == container &&
-            slice_eq_nocase(name, (struct slice){(const uint8_t *)row->name + b->at, b->len})) {
-            return row;
+        if (differ == 0 && b->own.len == name.len && b->row->container == container &&
+            (name.len <= 16 || slice_eq_nocase(name, b->own))) {
+            return b->row;
         }
     }
     return NULL;
+}
+
+/* Bit 5 of every byte of w that is a letter. */
+static uint64_t cmd_letters(uint64_t w)
+{
+    uint64_t bits = 0;
+
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        uint8_t c = (uint8_t)(w >> shift);
+
+        bits |= c >= 'a' && c <= 'z' ? (uint64_t)0x20 << shift : 0;
+    }
+    return bits;
 }
 
 static void cmd_index_row(size_t pos)
@@ -89,11 +106,12 @@ static void cmd_index_row(size_t pos)
     struct cmd *row = &cmd_rows[pos];
     const char *bar = strchr(row->name, '|');
     const char *own = bar == NULL ? row->name : bar + 1;
+    struct cmd_words words;
     uint32_t i;
 
     if (bar != NULL) { /* containers stand before their subcommands */
-        row->container = cmd_find(
-            (struct slice){(const uint8_t *)row->name, (size_t)(bar - row->name)}, NULL);
+        row->container =
+            cmd_find((struct slice){(const uint8_t *)row->name, (size_t)(bar - row->name)}, NULL);
         CHECK(row->container != NULL);
         CHECK((row->container->flags & CMD_CONTAINER) != 0);
     }
@@ -105,15 +123,16 @@ static void cmd_index_row(size_t pos)
     CHECK_IF((row->flags & (CMD_READ | CMD_WRITE)) != 0, row->handler != NULL);
     cmd_row_of_number[row->id] = (uint16_t)(pos + 1);
 
-    i = cmd_hash(slice_str(own), row->container == NULL ? 0 : (uint32_t)row->container->id);
-    while (cmd_buckets[i & (CMD_BUCKETS - 1)].row != 0) {
-        i = (i & (CMD_BUCKETS - 1)) + 1;
+    words = cmd_load(slice_str(own));
+    i = cmd_hash(words, strlen(own), row->container);
+    while (cmd_buckets[i].row != NULL) {
+        i = (i + 1) & (CMD_BUCKETS - 1);
     }
-    cmd_buckets[i & (CMD_BUCKETS - 1)] = (struct cmd_bucket){
-        .hash = cmd_hash(slice_str(own), row->container == NULL ? 0 : (uint32_t)row->container->id),
-        .row = (uint16_t)(pos + 1),
-        .at = (uint8_t)(own - row->name),
-        .len = (uint8_t)strlen(own),
+    cmd_buckets[i] = (struct cmd_bucket){
+        .name = words,
+        .loose = {cmd_letters(words.a), cmd_letters(words.b)},
+        .row = row,
+        .own = slice_str(own),
     };
 }
 
@@ -150,9 +169,8 @@ const struct cmd *cmd_by_name(struct slice name)
     }
     len = (size_t)(bar - name.data);
     container = cmd_find((struct slice){name.data, len}, NULL);
-    return container == NULL
-               ? NULL
-               : cmd_find((struct slice){bar + 1, name.len - len - 1}, container);
+    return container == NULL ? NULL
+                             : cmd_find((struct slice){bar + 1, name.len - len - 1}, container);
 }
 
 const struct cmd *cmd_by_id(enum cmd_id id)
@@ -232,8 +250,8 @@ void cmd_reject_unknown(struct resp_writer *out, const struct slice *argv, uint3
                    (const char *)argv[i].data);
     }
     resp_put_errorf(out, "ERR unknown command '%.*s', with args beginning with: %.*s",
-                    cmd_quoted(argv[0], CMD_QUOTED_MAX), (const char *)argv[0].data,
-                    (int)words.len, words.len == 0 ? "" : (const char *)words.data);
+                    cmd_quoted(argv[0], CMD_QUOTED_MAX), (const char *)argv[0].data, (int)words.len,
+                    words.len == 0 ? "" : (const char *)words.data);
     buf_free(&words);
 }
 
@@ -247,5 +265,6 @@ void cmd_run(struct call *c)
     CHECK(c->cmd->handler != NULL);
     CHECK(cmd_arity_ok(c->cmd, c->argc));
     CHECK(c->store != NULL);
+    store_set_access(c->store, c->access_s);
     c->cmd->handler(c);
 }

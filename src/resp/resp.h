@@ -31,9 +31,8 @@ struct resp_limits {
     uint32_t args_max;       /* 1 Mi */
 };
 #define RESP_LIMITS_DEFAULT                                                                        \
-    ((struct resp_limits){.bulk_bytes_max = 512UL << 20,                                           \
-                          .inline_bytes_max = 64UL << 10,                                          \
-                          .args_max = 1U << 20})
+    ((struct resp_limits){                                                                         \
+        .bulk_bytes_max = 512UL << 20, .inline_bytes_max = 64UL << 10, .args_max = 1U << 20})
 
 /* One request. argc may be 0 (empty line, *0): nothing to answer, skip it. */
 struct resp_command {
@@ -79,8 +78,8 @@ struct resp_writer {
     uint8_t proto; /* 2 or 3 */
     bool mute;
 };
-void resp_put_simple(struct resp_writer *w, const char *text);   /* +OK */
-void resp_put_error(struct resp_writer *w, const char *text);    /* "ERR ...": -ERR ... */
+void resp_put_simple(struct resp_writer *w, const char *text); /* +OK */
+void resp_put_error(struct resp_writer *w, const char *text);  /* "ERR ...": -ERR ... */
 void resp_put_errorf(struct resp_writer *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void resp_put_int(struct resp_writer *w, int64_t value);
 void resp_put_bulk(struct resp_writer *w, struct slice bytes);
@@ -118,9 +117,9 @@ enum resp_item_kind {
 };
 struct resp_item {
     enum resp_item_kind kind;
-    int64_t integer; /* INT, BOOL */
-    double real;     /* DOUBLE */
-    size_t count;    /* aggregates */
+    int64_t integer;   /* INT, BOOL */
+    double real;       /* DOUBLE */
+    size_t count;      /* aggregates */
     struct slice text; /* SIMPLE, ERROR, BULK, BIGNUM, VERBATIM, DOUBLE as written */
 };
 enum { RESP_NESTING_MAX = 32 };

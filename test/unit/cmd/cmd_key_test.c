@@ -92,12 +92,24 @@ static void expire(void **state)
 static void past_times_delete(void **state)
 {
     static const struct transcript_row rows[] = {
-        {"SET a 1", "+OK"},     {"EXPIRE a 0", ":1"},          {"EXISTS a", ":0"},
-        {"SET a 1", "+OK"},     {"EXPIRE a -1", ":1"},         {"EXISTS a", ":0"},
-        {"SET a 1", "+OK"},     {"PEXPIREAT a 1000000", ":1"}, {"EXISTS a", ":0"},
-        {"SET a 1", "+OK"},     {"PEXPIREAT a 1000001", ":1"}, {"EXISTS a", ":1"},
-        {"PEXPIREAT a -5", ":1"}, {"EXISTS a", ":0"},          {"EXPIRE a -1", ":0"},
-        {"SET a 1", "+OK"},     {"PEXPIRE a -9223372036854775808", ":1"}, {"EXISTS a", ":0"},
+        {"SET a 1", "+OK"},
+        {"EXPIRE a 0", ":1"},
+        {"EXISTS a", ":0"},
+        {"SET a 1", "+OK"},
+        {"EXPIRE a -1", ":1"},
+        {"EXISTS a", ":0"},
+        {"SET a 1", "+OK"},
+        {"PEXPIREAT a 1000000", ":1"},
+        {"EXISTS a", ":0"},
+        {"SET a 1", "+OK"},
+        {"PEXPIREAT a 1000001", ":1"},
+        {"EXISTS a", ":1"},
+        {"PEXPIREAT a -5", ":1"},
+        {"EXISTS a", ":0"},
+        {"EXPIRE a -1", ":0"},
+        {"SET a 1", "+OK"},
+        {"PEXPIRE a -9223372036854775808", ":1"},
+        {"EXISTS a", ":0"},
     };
     (void)state;
     TRANSCRIPT_CHECK(rows);
@@ -308,9 +320,9 @@ static void all_keys(void **state)
 /* A read that passes over an expired key tells so, whichever command it was. */
 static void reads_tell_of_expired_keys(void **state)
 {
-    static const char *const reads[] = {"EXISTS a", "TTL a",           "TYPE a",    "GET a",
-                                        "KEYS *",   "SCAN 0 COUNT 99", "RANDOMKEY", "TOUCH a",
-                                        "OBJECT ENCODING a"};
+    static const char *const reads[] = {"EXISTS a",  "TTL a",   "TYPE a",
+                                        "GET a",     "KEYS *",  "SCAN 0 COUNT 99",
+                                        "RANDOMKEY", "TOUCH a", "OBJECT ENCODING a"};
     struct transcript t;
 
     (void)state;
@@ -336,11 +348,11 @@ static void changes_are_told(void **state)
         const char *command;
         bool changes;
     } rows[] = {
-        {"DEL a", false},       {"SET a 1", true},        {"EXPIRE a 10 XX", false},
-        {"EXPIRE a 10", true},  {"PERSIST a", true},      {"PERSIST a", false},
-        {"COPY a b", true},     {"COPY a b", false},      {"RENAME a a", false},
-        {"RENAME a b", true},   {"RENAMENX b b", false},  {"EXPIRE b -1", true},
-        {"FLUSHALL", false},    {"SET a 1", true},        {"FLUSHALL", true},
+        {"DEL a", false},      {"SET a 1", true},       {"EXPIRE a 10 XX", false},
+        {"EXPIRE a 10", true}, {"PERSIST a", true},     {"PERSIST a", false},
+        {"COPY a b", true},    {"COPY a b", false},     {"RENAME a a", false},
+        {"RENAME a b", true},  {"RENAMENX b b", false}, {"EXPIRE b -1", true},
+        {"FLUSHALL", false},   {"SET a 1", true},       {"FLUSHALL", true},
     };
     struct transcript t;
 

@@ -87,7 +87,10 @@ static const struct {
     struct slice in;
     const char *want;
 } requests[] = {
-#define ROW(name, in, want) {name, {(const uint8_t *)(in), sizeof(in) - 1}, want}
+#define ROW(name, in, want)                                                                        \
+    {                                                                                              \
+        name, {(const uint8_t *)(in), sizeof(in) - 1}, want                                        \
+    }
     ROW("nothing", "", "MORE"),
     ROW("ping", "*1\r\n$4\r\nPING\r\n", "14|PING"),
     ROW("set", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nvalue\r\n", "31|SET|k|value"),
@@ -117,8 +120,7 @@ static const struct {
         "BAD too big mbulk count string"),
     ROW("not a bulk string", "*1\r\n:1\r\n", "BAD expected '$', got ':'"),
     ROW("line end where a bulk string belongs", "*1\r\n\r\n", "BAD expected '$', got ' '"),
-    ROW("largest bulk",
-        "*1\r\n$100\r\n" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "\r\n",
+    ROW("largest bulk", "*1\r\n$100\r\n" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "\r\n",
         "112|" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN),
     ROW("bulk one too large", "*1\r\n$101\r\n", "BAD invalid bulk length"),
     ROW("bulk of negative length", "*1\r\n$-1\r\n", "BAD invalid bulk length"),
@@ -148,11 +150,9 @@ static const struct {
     ROW("inline, unbalanced single", "SET a 'b\r\n", "BAD unbalanced quotes in request"),
     ROW("inline, text sticks to a quote", "\"a\"b\r\n", "BAD unbalanced quotes in request"),
     ROW("inline, escape at the end", "\"a\\\r\n", "BAD unbalanced quotes in request"),
-    ROW("inline, longest", TEN TEN TEN TEN TEN TEN "123\r\n",
-        "65|" TEN TEN TEN TEN TEN TEN "123"),
+    ROW("inline, longest", TEN TEN TEN TEN TEN TEN "123\r\n", "65|" TEN TEN TEN TEN TEN TEN "123"),
     ROW("inline, not yet too long", TEN TEN TEN TEN TEN TEN "1234", "MORE"),
-    ROW("inline, one too long", TEN TEN TEN TEN TEN TEN "1234\r\n",
-        "BAD too big inline request"),
+    ROW("inline, one too long", TEN TEN TEN TEN TEN TEN "1234\r\n", "BAD too big inline request"),
     ROW("inline, too long without end", TEN TEN TEN TEN TEN TEN "12345",
         "BAD too big inline request"),
     ROW("inline, most arguments", "a a a a a a a a a a a a a a a a a a a b\r\n",
@@ -274,7 +274,8 @@ static void parser_takes_many_arguments(void **state)
     assert_int_equal(cmd.argc, ARGS);
     assert_true(slice_eq(cmd.argv[7], SLICE("7")));
     assert_true(slice_eq(cmd.argv[99], SLICE("19")));
-    assert_int_equal(resp_parse(&p, (const uint8_t *)"*1\r\n$1\r\na\r\n", 11, &cmd, &why), RESP_DONE);
+    assert_int_equal(resp_parse(&p, (const uint8_t *)"*1\r\n$1\r\na\r\n", 11, &cmd, &why),
+                     RESP_DONE);
     assert_true(p.cap < 1024);
     resp_parser_free(&p);
     buf_free(&in);
@@ -368,7 +369,12 @@ static const struct {
     struct slice two, three;
 } replies[] = {
 #define ROW(put, two, three)                                                                       \
-    {put, {(const uint8_t *)(two), sizeof(two) - 1}, {(const uint8_t *)(three), sizeof(three) - 1}}
+    {                                                                                              \
+        put, {(const uint8_t *)(two), sizeof(two) - 1},                                            \
+        {                                                                                          \
+            (const uint8_t *)(three), sizeof(three) - 1                                            \
+        }                                                                                          \
+    }
     ROW(put_ok, "+OK\r\n", "+OK\r\n"),
     ROW(put_error, "-ERR no\r\n", "-ERR no\r\n"),
     ROW(put_error_lines, "-ERR a  b\r\n", "-ERR a  b\r\n"),
@@ -525,14 +531,10 @@ static void nesting_has_a_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_in_one_piece),
-        cmocka_unit_test(requests_however_cut),
-        cmocka_unit_test(parser_is_used_again),
-        cmocka_unit_test(parser_tells_what_it_wants),
-        cmocka_unit_test(parser_takes_many_arguments),
-        cmocka_unit_test(integers),
-        cmocka_unit_test(replies_in_both_versions),
-        cmocka_unit_test(values_of_every_kind),
+        cmocka_unit_test(requests_in_one_piece),       cmocka_unit_test(requests_however_cut),
+        cmocka_unit_test(parser_is_used_again),        cmocka_unit_test(parser_tells_what_it_wants),
+        cmocka_unit_test(parser_takes_many_arguments), cmocka_unit_test(integers),
+        cmocka_unit_test(replies_in_both_versions),    cmocka_unit_test(values_of_every_kind),
         cmocka_unit_test(nesting_has_a_limit),
     };
 
