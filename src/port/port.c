@@ -67,6 +67,7 @@ static void lists_init(struct port *p)
     list_init(&p->sent);
     list_init(&p->again);
     list_init(&p->deadlines);
+    list_init(&p->gated_closes);
     list_init(&p->dead);
     list_init(&p->living_dead);
 }
@@ -124,7 +125,9 @@ void port_destroy(struct port *p)
     while ((item = list_pop_front(&p->living_dead)) != NULL) {
         struct port_conn *c = LIST_ENTRY(item, struct port_conn, in_deadline);
 
-        (void)close(c->fd);
+        if (c->fd >= 0) {
+            (void)close(c->fd);
+        }
         port_conn_released(p, c);
     }
     struct port_gated *gated;

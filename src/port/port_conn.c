@@ -362,19 +362,19 @@ static void conn_forget(struct port *p, struct port_conn *c)
     (void)map64_remove(&p->conns, c->id);
 }
 
-void port_conn_close(struct port *p, struct port_conn *c)
+/* The node is done with c; what it sent before may still leave. */
+static void conn_linger(struct port *p, struct port_conn *c)
 {
-    conn_forget(p, c);
+    CHECK(!c->known);
+    CHECK(c->state == CONN_OPEN);
     list_remove(&c->in_sent);
     list_remove(&c->in_again);
-    if (c->state != CONN_OPEN) {
-        conn_detach(p, c, true);
-        return;
-    }
     c->state = CONN_FLUSHING;
     /* Held back output waits for the disk, which may take its time: no deadline yet. */
     if (c->gated == 0) {
         deadline_set(p, c, PORT_LINGER_US);
+    } else {
+        list_push_back(&p->gated_closes, &c->in_deadline);
     }
     if (c->ended && c->end_errno != 0) {
         conn_detach(p, c, true);
@@ -382,6 +382,16 @@ void port_conn_close(struct port *p, struct port_conn *c)
     }
     p->backend->read(p, c);
     port_conn_maybe_shut(p, c);
+}
+
+void port_conn_close(struct port *p, struct port_conn *c)
+{
+    conn_forget(p, c);
+    if (c->state == CONN_OPEN) {
+        conn_linger(p, c);
+    } else {
+        conn_detach(p, c, true);
+    }
 }
 
 void port_conn_read(struct port *p, struct port_conn *c, bool on)
@@ -486,7 +496,11 @@ void port_conn_tell(struct port *p, const struct port_event *e)
     case EVENT_CLOSED:
         node_closed(p->node, c->id, end_reason(c));
         conn_forget(p, c);
-        conn_detach(p, c, c->end_errno != 0);
+        if (c->end_errno == 0 && c->state == CONN_OPEN) {
+            conn_linger(p, c); /* it only ended its side: replies on their way still go */
+        } else {
+            conn_detach(p, c, c->end_errno != 0);
+        }
         return;
     }
 }
@@ -508,11 +522,15 @@ void port_conn_tell_sent(struct port *p)
 
 void port_conn_again(struct port *p)
 {
-    struct list *item;
-
-    while ((item = list_pop_front(&p->again)) != NULL) {
+    LIST_EACH(item, &p->again)
+    {
         struct port_conn *c = LIST_ENTRY(item, struct port_conn, in_again);
 
+        if (c->fed_turn == p->turn) {
+            p->urgent = true; /* its bytes are of this turn, its end is of the next */
+            continue;
+        }
+        list_remove(item);
         if (c->state != CONN_OPEN || (!c->reading && c->end_errno == 0)) {
             continue; /* waits until the node reads again */
         }
@@ -567,6 +585,19 @@ void port_conn_deadlines(struct port *p, uint64_t now_us)
     }
 }
 
+/* The backend is closed next, so nothing is asked of it any more. */
+static void conn_abandon(struct port *p, struct port_conn *c)
+{
+    c->known = false;
+    c->state = CONN_DEAD;
+    list_remove(&c->in_dirty);
+    list_remove(&c->in_sent);
+    list_remove(&c->in_again);
+    list_remove(&c->in_deadline);
+    list_remove(&c->in_rearm);
+    list_push_back(&p->living_dead, &c->in_deadline);
+}
+
 void port_conn_destroy_all(struct port *p)
 {
     size_t pos = 0;
@@ -574,16 +605,15 @@ void port_conn_destroy_all(struct port *p)
     void *value;
 
     while (map64_each(&p->conns, &pos, &id, &value)) {
-        struct port_conn *c = value;
-
-        c->known = false;
-        if (c->state != CONN_DEAD) {
-            conn_detach(p, c, false);
-        }
+        conn_abandon(p, value);
     }
     map64_free(&p->conns);
     LIST_EACH(item, &p->deadlines)
     {
-        conn_detach(p, LIST_ENTRY(item, struct port_conn, in_deadline), false);
+        conn_abandon(p, LIST_ENTRY(item, struct port_conn, in_deadline));
+    }
+    LIST_EACH(item, &p->gated_closes)
+    {
+        conn_abandon(p, LIST_ENTRY(item, struct port_conn, in_deadline));
     }
 }

@@ -256,7 +256,9 @@ struct port {
     struct port_event *events;
     size_t event_count, event_cap;
     bool urgent; /* something waits for the next turn: do not sleep */
-    struct list dirty, sent, again, deadlines, dead, living_dead;
+    /* Of connections. gated_closes: closed by the node, output waits for a ticket;
+     * living_dead: the backend may refer to them; dead: to be freed. */
+    struct list dirty, sent, again, deadlines, gated_closes, living_dead, dead;
     struct port_out *out_free;
     size_t out_free_count;
     struct port_lanes lanes;

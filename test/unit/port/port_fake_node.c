@@ -208,8 +208,9 @@ void node_closed(struct node *n, uint64_t conn, const char *reason)
 {
     struct fake_conn *c = map64_get(&n->conns, conn);
 
-    CHECK(c != NULL); /* told twice, or after a close of our own */
-    CHECK(!c->dead);
+    if (c == NULL) {
+        return; /* our close and its end met in one turn */
+    }
     if (conn % 2 == 0) {
         answer_dial(n, c, reason);
     }
@@ -227,7 +228,6 @@ void node_received(struct node *n, uint64_t conn, const uint8_t *data, size_t le
     if (c == NULL || c->dead) {
         return; /* closed earlier in this turn */
     }
-    CHECK(c->deaf_until == 0 || c->in.len > 0 || true);
     n->counts.bytes_in += len;
     buf_append(&c->in, data, len);
     for (;;) {
@@ -253,7 +253,9 @@ void node_received(struct node *n, uint64_t conn, const uint8_t *data, size_t le
 
 void node_sent(struct node *n, uint64_t conn, size_t unsent)
 {
-    CHECK(map64_get(&n->conns, conn) != NULL);
+    if (map64_get(&n->conns, conn) == NULL) {
+        return;
+    }
     n->counts.sent_reports++;
     n->counts.sent_zero += unsent == 0;
     if (unsent > n->counts.unsent_peak) {
