@@ -7,6 +7,8 @@
  */
 #include "core/raft/raft_internal.h"
 
+enum { PREVOTE_QUICK_RETRIES = 3 };
+
 /* A replica without a vote must still lead where its removal is not known to be
  * committed [D 4.2.2]: the remaining voters may need the entries only it has,
  * among them the one that removes it. Its own vote then does not count. */
@@ -252,9 +254,10 @@ void raft_handle_vote_reply(struct raft *r, const struct raft_msg *m)
         break;
     case QUORUM_LOST:
         raft_become_follower(r, r->hard.term, (struct raft_id){0});
-        if (pre) {
+        if (pre && r->quick_retries < PREVOTE_QUICK_RETRIES) {
             /* our deviation: asking harms nobody, so ask again soon. The others
              * may only have heard from the dead leader a moment later. */
+            r->quick_retries++;
             r->election_due_us = r->now_us + r->election_timeout_us / 4;
         }
         break;

@@ -112,6 +112,7 @@ struct raft {
     uint64_t election_due_us;
     uint64_t sticky_until_us; /* before then no vote without force */
     bool forced;              /* this candidacy was asked for by the leader */
+    uint32_t quick_retries;   /* of pre-votes, since a leader was heard from */
 
     /* leader */
     struct raft_index term_start; /* the no-op of this term */

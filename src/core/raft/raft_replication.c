@@ -229,6 +229,7 @@ enum err raft_handle_append(struct raft *r, const struct raft_msg *m)
     }
     r->election_due_us = r->now_us + r->election_timeout_us;
     r->sticky_until_us = r->now_us + r->cfg.election_us_min;
+    r->quick_retries = 0;
 
     if (m->index.n > last) {
         refuse_append(r, m);

@@ -326,6 +326,12 @@ static void apply(struct cluster *c, struct cluster_node *n, uint64_t upto)
     raft_applied(n->raft, (struct raft_index){n->applied});
 }
 
+static void forget_read(struct cluster_node *n, uint32_t pos)
+{
+    n->read_count--;
+    memmove(n->reads + pos, n->reads + pos + 1, (n->read_count - pos) * sizeof *n->reads);
+}
+
 static void answer_reads(struct cluster *c, struct cluster_node *n)
 {
     for (uint32_t i = 0; i < n->read_count; i++) {
@@ -337,8 +343,7 @@ static void answer_reads(struct cluster *c, struct cluster_node *n)
             if (c->on_read != NULL) {
                 c->on_read(c, n, w->token, true);
             }
-            *w = n->reads[--n->read_count];
-            i--;
+            forget_read(n, i--);
         }
     }
 }
@@ -372,7 +377,7 @@ static void run_read(struct cluster_node *n, const struct raft_effect *e, struct
                 CHECK(e->u.read.index.n >= n->reads[i].need); /* linearizable */
                 n->reads[i].index = e->u.read.index.n;
             } else {
-                n->reads[i] = n->reads[--n->read_count];
+                forget_read(n, i);
                 c->reads_lost++;
             }
             return;
