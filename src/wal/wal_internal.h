@@ -121,6 +121,8 @@ struct wal_segments {
     size_t count, cap;
 };
 
+struct wal_track; /* wal_recover.c */
+
 struct wal_group {
     uint32_t number;
     bool touched;      /* by the batch being filled */
@@ -133,6 +135,7 @@ struct wal_group {
     struct wal_state now;     /* as put */
     struct wal_state flushed; /* before the batch being filled */
     struct buf blob, blob_flushed;
+    struct wal_track *track; /* recovery only */
 };
 
 enum wal_flight_state { WAL_FLIGHT_NONE, WAL_FLIGHT_WRITING, WAL_FLIGHT_NO_SPACE };

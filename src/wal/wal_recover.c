@@ -18,7 +18,7 @@ struct run {
 };
 
 /* What is known of a group while reading. */
-struct track {
+struct wal_track {
     bool lost;      /* records are missing since the last whole state */
     bool condemned; /* an earlier recovery found it damaged and nobody reset it */
     bool delivered; /* the visitor has entries */
@@ -54,7 +54,6 @@ struct recovery {
     struct diag *why;
     struct file *files;
     size_t file_count, file_cap;
-    struct track *tracks; /* by group number */
     struct buf bytes;     /* the file being read */
     uint64_t expected;    /* sequence of the next batch; 0: none seen yet */
     uint64_t limit;       /* batches from here on were cut by a later segment */
@@ -160,7 +159,7 @@ static void proof(struct recovery *rc, uint64_t sequence, uint64_t segment, uint
 
 static void forget_entries(struct recovery *rc, uint32_t group, uint64_t last)
 {
-    struct track *t = &rc->tracks[group];
+    struct wal_track *t = rc->w->groups[group]->track;
 
     if (t->delivered && rc->visitor->reset != NULL) {
         rc->visitor->reset(rc->visitor->self, group);
@@ -170,7 +169,7 @@ static void forget_entries(struct recovery *rc, uint32_t group, uint64_t last)
     rc->w->groups[group]->now.last = last;
 }
 
-static void runs_add(struct track *t, uint64_t index, uint64_t term)
+static void runs_add(struct wal_track *t, uint64_t index, uint64_t term)
 {
     while (t->run_count > 0 && t->runs[t->run_count - 1].first >= index) {
         t->run_count--;
@@ -186,7 +185,7 @@ static void runs_add(struct track *t, uint64_t index, uint64_t term)
 }
 
 /* Is the entry at index, if it was seen, of another term? */
-static bool term_differs(const struct track *t, uint64_t index, uint64_t term)
+static bool term_differs(const struct wal_track *t, uint64_t index, uint64_t term)
 {
     for (uint32_t i = t->run_count; i-- > 0;) {
         if (t->runs[i].first <= index) {
@@ -198,7 +197,7 @@ static bool term_differs(const struct track *t, uint64_t index, uint64_t term)
 
 static void on_entries(struct recovery *rc, struct wal_group *g, struct slice body)
 {
-    struct track *t = &rc->tracks[g->number];
+    struct wal_track *t = g->track;
     struct reader r = reader_of(body.data, body.len);
     uint64_t first = get_u64le(&r);
     uint32_t count = get_u32le(&r);
@@ -245,9 +244,9 @@ static void on_snapshot(struct recovery *rc, struct wal_group *g, struct slice b
     g->now.snap_index.n = index;
     g->now.snap_term.n = term;
     g->now.snap_file = load_u64le(body.data + 16);
-    if (index > g->now.last || term_differs(&rc->tracks[g->number], index, term)) {
+    if (index > g->now.last || term_differs(g->track, index, term)) {
         forget_entries(rc, g->number, index); /* installed: the log restarts after it */
-        rc->tracks[g->number].need = 0;
+        g->track->need = 0;
     }
 }
 
@@ -260,7 +259,7 @@ static void blob_set(struct wal_group *g, struct slice blob)
 
 static void on_reset(struct recovery *rc, struct wal_group *g, uint64_t segment)
 {
-    struct track *t = &rc->tracks[g->number];
+    struct wal_track *t = g->track;
 
     forget_entries(rc, g->number, 0);
     g->now = (struct wal_state){.count = g->now.count};
@@ -273,7 +272,7 @@ static void on_reset(struct recovery *rc, struct wal_group *g, uint64_t segment)
 /* The whole of a group but its entries: it makes up for every other loss. */
 static void on_state(struct recovery *rc, struct wal_group *g, const struct wal_record *rec)
 {
-    struct track *t = &rc->tracks[g->number];
+    struct wal_track *t = g->track;
     uint64_t count_seen = g->now.count, last_seen = g->now.last;
     struct slice blob;
 
@@ -294,7 +293,11 @@ static void on_state(struct recovery *rc, struct wal_group *g, const struct wal_
 static void on_record(struct recovery *rc, const struct wal_record *rec, uint64_t segment)
 {
     struct wal_group *g = wal_group_of(rc->w, rec->group);
-    struct track *t = &rc->tracks[rec->group];
+
+    if (g->track == NULL) {
+        g->track = MEM_NEW(struct wal_track);
+    }
+    struct wal_track *t = g->track;
 
     rc->found->records++;
     t->checked = rc->found->damaged_places;
@@ -501,7 +504,7 @@ static enum err take_rest(struct recovery *rc)
 
 static void judge(struct recovery *rc, struct wal_group *g)
 {
-    struct track *t = &rc->tracks[g->number];
+    struct wal_track *t = g->track;
     const struct wal_visitor *v = rc->visitor;
     struct diag why = {""};
 
@@ -603,13 +606,15 @@ enum err wal_recover(struct wal *w, const struct disk_boot *boot, const struct w
     CHECK(!w->recovered);
     CHECK(w->known_count == 0);
     *found = (struct wal_recovery){0};
-    rc.tracks = mem_zalloc(WAL_GROUPS_MAX * sizeof rc.tracks[0]);
     enum err err = recover(&rc);
 
-    for (uint32_t i = 0; i < WAL_GROUPS_MAX; i++) {
-        mem_free(rc.tracks[i].runs);
+    for (uint32_t i = 0; i < w->known_count; i++) {
+        struct wal_group *g = w->groups[w->known[i]];
+
+        mem_free(g->track->runs);
+        mem_free(g->track);
+        g->track = NULL;
     }
-    mem_free(rc.tracks);
     mem_free(rc.files);
     mem_free(rc.entries);
     buf_free(&rc.bytes);
