@@ -90,7 +90,7 @@ void buf_consume(struct buf *b, size_t count)
     }
 }
 
-void put_varint(struct buf *b, uint64_t v)
+void put_varint_long(struct buf *b, uint64_t v)
 {
     buf_reserve(b, 10);
     while (v >= 0x80) {
@@ -130,13 +130,6 @@ static const uint8_t *take(struct reader *r, size_t count)
     return at;
 }
 
-uint8_t get_u8(struct reader *r)
-{
-    const uint8_t *p = take(r, 1);
-
-    return p == NULL ? 0 : p[0];
-}
-
 uint16_t get_u16le(struct reader *r)
 {
     const uint8_t *p = take(r, 2);
@@ -158,7 +151,7 @@ uint64_t get_u64le(struct reader *r)
     return p == NULL ? 0 : load_u64le(p);
 }
 
-uint64_t get_varint(struct reader *r)
+uint64_t get_varint_long(struct reader *r)
 {
     uint64_t v = 0;
 

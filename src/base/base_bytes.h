@@ -109,8 +109,16 @@ static inline void put_u64le(struct buf *b, uint64_t v)
     store_u64le(b->data + b->len, v);
     b->len += 8;
 }
+void put_varint_long(struct buf *b, uint64_t v);
 /* LEB128, at most 10 bytes. */
-void put_varint(struct buf *b, uint64_t v);
+static inline void put_varint(struct buf *b, uint64_t v)
+{
+    if (v < 0x80) {
+        put_u8(b, (uint8_t)v);
+    } else {
+        put_varint_long(b, v);
+    }
+}
 size_t varint_bytes(uint64_t v);
 /* varint length, then the bytes. */
 void put_bytes(struct buf *b, struct slice s);
@@ -123,17 +131,34 @@ struct reader {
 };
 static inline struct reader reader_of(const void *data, size_t len)
 {
-    return (struct reader){(const uint8_t *)data, (const uint8_t *)data + len, false};
+    const uint8_t *at = data;
+
+    return (struct reader){at, len == 0 ? at : at + len, false};
 }
 static inline size_t reader_left(const struct reader *r)
 {
     return r->bad ? 0 : (size_t)(r->end - r->pos);
 }
-uint8_t get_u8(struct reader *r);
+static inline uint8_t get_u8(struct reader *r)
+{
+    if (UNLIKELY(r->bad || r->pos == r->end)) {
+        r->bad = true;
+        return 0;
+    }
+    return *r->pos++;
+}
 uint16_t get_u16le(struct reader *r);
 uint32_t get_u32le(struct reader *r);
 uint64_t get_u64le(struct reader *r);
-uint64_t get_varint(struct reader *r); /* rejects encodings longer than needed for 64 bits */
+uint64_t get_varint_long(struct reader *r);
+/* Rejects encodings longer than needed for 64 bits. */
+static inline uint64_t get_varint(struct reader *r)
+{
+    if (LIKELY(!r->bad && r->pos != r->end && *r->pos < 0x80)) {
+        return *r->pos++;
+    }
+    return get_varint_long(r);
+}
 /* Exactly len bytes, borrowed from the source. */
 struct slice get_raw(struct reader *r, size_t len);
 /* What put_bytes wrote, borrowed from the source. */

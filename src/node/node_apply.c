@@ -4,6 +4,11 @@
 #include "base/base_hash.h"
 #include "base/base_mem.h"
 
+/* Entries kept in memory per group for peers that lag: a live one, and one to which
+ * a snapshot is on its way. */
+#define COMPACT_BOUND (16UL << 20)
+#define COMPACT_BOUND_CATCH_UP (256UL << 20)
+
 void node_pending_push(struct group *g, struct raft_index index, struct raft_term term,
                        struct request *r)
 {
@@ -153,15 +158,18 @@ static void compact(struct group *g)
     if (held <= keep + keep / 4) {
         return;
     }
-    if (raft_role(g->raft) == RAFT_LEADER || n->now.mono_us < g->retain_until_us) {
-        uint64_t bound = keep * 64 < (16UL << 20) ? keep * 64 : (16UL << 20);
+    if (n->now.mono_us < g->retain_until_us) {
+        /* Dropping what comes after the snapshot on its way would make the peer need
+         * another one, for ever under load. */
+        upto = held > COMPACT_BOUND_CATCH_UP ? g->applied : g->snap_index;
+    } else if (raft_role(g->raft) == RAFT_LEADER) {
+        uint64_t bound = keep * 64 < COMPACT_BOUND ? keep * 64 : COMPACT_BOUND;
 
-        upto = n->now.mono_us < g->retain_until_us ? g->snap_index
-                                                   : raft_match_min(g->raft, n->now.mono_us);
-        if (held > bound || upto.n > g->applied.n) {
-            upto = g->applied;
-        }
+        upto = held > bound ? g->applied : raft_match_min(g->raft, n->now.mono_us);
     } else {
+        upto = g->applied;
+    }
+    if (upto.n > g->applied.n) {
         upto = g->applied;
     }
     first = raft_first(g->raft);

@@ -255,39 +255,6 @@ static void client_names(struct session *s, const struct cmd *cmd, const struct 
     }
 }
 
-static void client_help(struct resp_writer *w)
-{
-    static const char *const help[] = {
-        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "GETNAME",
-        "    Return the name of the current connection.",
-        "ID",
-        "    Return the ID of the current connection.",
-        "INFO",
-        "    Return information about the current client connection.",
-        "KILL <ip:port>",
-        "    Kill connection made from <ip:port>.",
-        "KILL <option> <value> [<option> <value> [...]]",
-        "    Kill connections. Options are: ADDR, LADDR, TYPE, USER, SKIPME, ID.",
-        "LIST [options ...]",
-        "    Return information about client connections. Options: TYPE, ID.",
-        "NO-EVICT (ON|OFF)",
-        "    Protect current client connection from eviction.",
-        "NO-TOUCH (ON|OFF)",
-        "    Accepted for compatibility.",
-        "REPLY (ON|OFF|SKIP)",
-        "    Control the replies sent to the current connection.",
-        "SETINFO (LIB-NAME|LIB-VER) <text>",
-        "    Set the name or version of the client library.",
-        "SETNAME <name>",
-        "    Assign the name <name> to the current connection.",
-        "HELP",
-        "    Print this help.",
-    };
-
-    node_put_help(w, help, ARRAY_COUNT(help));
-}
-
 void node_cmd_client(struct session *s, const struct cmd *cmd, uint32_t argc,
                      const struct slice *argv, struct resp_writer *w)
 {
@@ -314,7 +281,5 @@ void node_cmd_client(struct session *s, const struct cmd *cmd, uint32_t argc,
         client_setinfo(s, argv, w);
     } else if (cmd->id == CMD_ID_CLIENT_SETNAME || cmd->id == CMD_ID_CLIENT_GETNAME) {
         client_names(s, cmd, argv, w);
-    } else {
-        client_help(w);
     }
 }

@@ -298,35 +298,6 @@ static void cluster_links(const struct node *n, struct resp_writer *w)
     }
 }
 
-static void cluster_help(struct resp_writer *w)
-{
-    static const char *const help[] = {
-        "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "COUNTKEYSINSLOT <slot>",
-        "    Return the number of keys in <slot>.",
-        "GETKEYSINSLOT <slot> <count>",
-        "    Return key names stored by current node in a slot.",
-        "INFO",
-        "    Return information about the cluster.",
-        "KEYSLOT <key>",
-        "    Return the hash slot for <key>.",
-        "LINKS",
-        "    Return information about all network links between this node and its peers.",
-        "MYID",
-        "    Return the node id.",
-        "NODES",
-        "    Return cluster configuration seen by node.",
-        "SHARDS",
-        "    Return information about slot range mappings and the nodes associated with them.",
-        "SLOTS",
-        "    Return information about slots range mappings.",
-        "HELP",
-        "    Print this help.",
-    };
-
-    node_put_help(w, help, ARRAY_COUNT(help));
-}
-
 void node_cmd_cluster(struct session *s, const struct cmd *cmd, uint32_t argc,
                       const struct slice *argv, struct resp_writer *w)
 {
@@ -354,7 +325,5 @@ void node_cmd_cluster(struct session *s, const struct cmd *cmd, uint32_t argc,
         cluster_links(n, w);
     } else if (cmd->id == CMD_ID_CLUSTER_COUNT_FAILURE_REPORTS) {
         resp_put_int(w, 0);
-    } else {
-        cluster_help(w);
     }
 }

@@ -232,20 +232,6 @@ static void reset_stats(struct node *n)
 void node_cmd_config(struct session *s, const struct cmd *cmd, uint32_t argc,
                      const struct slice *argv, struct resp_writer *w)
 {
-    static const char *const help[] = {
-        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "GET <pattern>",
-        "    Return parameters matching the glob-like <pattern> and their values.",
-        "SET <directive> <value>",
-        "    Set the configuration <directive> to <value>.",
-        "RESETSTAT",
-        "    Reset statistics reported by the INFO command.",
-        "REWRITE",
-        "    Rewrite the configuration file.",
-        "HELP",
-        "    Print this help.",
-    };
-
     if (cmd->id == CMD_ID_CONFIG_GET) {
         config_get(s->node, argc, argv, w);
     } else if (cmd->id == CMD_ID_CONFIG_SET) {
@@ -255,7 +241,5 @@ void node_cmd_config(struct session *s, const struct cmd *cmd, uint32_t argc,
         resp_put_simple(w, "OK");
     } else if (cmd->id == CMD_ID_CONFIG_REWRITE) {
         resp_put_error(w, "ERR The server is running without a config file");
-    } else {
-        node_put_help(w, help, ARRAY_COUNT(help));
     }
 }

@@ -92,21 +92,6 @@ static void slowlog_get(struct node *n, uint32_t argc, const struct slice *argv,
 void node_cmd_slowlog(struct session *s, const struct cmd *cmd, uint32_t argc,
                       const struct slice *argv, struct resp_writer *w)
 {
-    static const char *const help[] = {
-        "SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "GET [<count>]",
-        "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
-        "    Entries are made of:",
-        "    id, timestamp, time in microseconds, arguments array, client IP and port,",
-        "    client name",
-        "LEN",
-        "    Return the length of the slowlog.",
-        "RESET",
-        "    Reset the slowlog.",
-        "HELP",
-        "    Print this help.",
-    };
-
     if (cmd->id == CMD_ID_SLOWLOG_GET) {
         slowlog_get(s->node, argc, argv, w);
     } else if (cmd->id == CMD_ID_SLOWLOG_LEN) {
@@ -114,8 +99,6 @@ void node_cmd_slowlog(struct session *s, const struct cmd *cmd, uint32_t argc,
     } else if (cmd->id == CMD_ID_SLOWLOG_RESET) {
         s->node->slowlog_count = 0;
         resp_put_simple(w, "OK");
-    } else {
-        node_put_help(w, help, ARRAY_COUNT(help));
     }
 }
 
@@ -262,23 +245,6 @@ static void latency_graph(struct node *n, struct slice name, struct resp_writer 
 void node_cmd_latency(struct session *s, const struct cmd *cmd, uint32_t argc,
                       const struct slice *argv, struct resp_writer *w)
 {
-    static const char *const help[] = {
-        "LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "DOCTOR",
-        "    Return a human readable latency analysis report.",
-        "GRAPH <event>",
-        "    Return an ASCII latency graph for the <event> class.",
-        "HISTORY <event>",
-        "    Return time-latency samples for the <event> class.",
-        "LATEST",
-        "    Return the latest latency samples for all events.",
-        "RESET [<event> ...]",
-        "    Reset latency data of one or more <event> classes.",
-        "    (default: reset all data for all event classes)",
-        "HELP",
-        "    Print this help.",
-    };
-
     if (cmd->id == CMD_ID_LATENCY_LATEST) {
         latency_latest(s->node, w);
     } else if (cmd->id == CMD_ID_LATENCY_HISTORY) {
@@ -289,7 +255,5 @@ void node_cmd_latency(struct session *s, const struct cmd *cmd, uint32_t argc,
         latency_doctor(s->node, w);
     } else if (cmd->id == CMD_ID_LATENCY_GRAPH) {
         latency_graph(s->node, argv[2], w);
-    } else {
-        node_put_help(w, help, ARRAY_COUNT(help));
     }
 }

@@ -76,12 +76,13 @@ static void members(const struct node *n, struct buf *b)
     }
 }
 
-static void groups(const struct node *n, struct buf *b, bool digests)
+/* only: one partition, or -1 for all that have a replica here. */
+static void groups(const struct node *n, struct buf *b, bool digests, int64_t only)
 {
     for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
         const struct group *g = &n->groups[p];
 
-        if (!g->here) {
+        if (!g->here || (only >= 0 && only != (int64_t)p)) {
             continue;
         }
         buf_printf(b, "%u %s%s term %llu first %llu last %llu commit %llu applied %llu keys %zu", p,
@@ -101,32 +102,20 @@ static void groups(const struct node *n, struct buf *b, bool digests)
 void node_cmd_synod(struct session *s, const struct cmd *cmd, uint32_t argc,
                     const struct slice *argv, struct resp_writer *w)
 {
-    static const char *const help[] = {
-        "SYNOD <subcommand>. Subcommands are:",
-        "STATUS",
-        "    What this node is doing.",
-        "MEMBERS",
-        "    The members of the cluster and what they lead.",
-        "GROUPS",
-        "    The replicas on this node: role, term, log positions, keys.",
-        "DIGEST",
-        "    The same, with the digest of each replica's content.",
-        "HELP",
-        "    Print this help.",
-    };
     struct buf b = {0};
+    int64_t only = -1;
 
-    (void)argc;
-    (void)argv;
+    if (argc > 2 && (!cmd_parse_int(argv[2], &only) || only < 0 ||
+                     only >= (int64_t)s->node->map.partitions)) {
+        resp_put_error(w, "ERR no such partition");
+        return;
+    }
     if (cmd->id == CMD_ID_SYNOD_STATUS) {
         status(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_MEMBERS) {
         members(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_GROUPS || cmd->id == CMD_ID_SYNOD_DIGEST) {
-        groups(s->node, &b, cmd->id == CMD_ID_SYNOD_DIGEST);
-    } else {
-        node_put_help(w, help, ARRAY_COUNT(help));
-        return;
+        groups(s->node, &b, cmd->id == CMD_ID_SYNOD_DIGEST, only);
     }
     resp_put_verbatim(w, "txt", buf_slice(&b));
     buf_free(&b);

@@ -206,62 +206,22 @@ static void cmd_wait(struct session *s, const struct slice *argv, struct resp_wr
     resp_put_int(w, n->map.replicas / 2);
 }
 
-void node_put_help(struct resp_writer *w, const char *const *lines, size_t count)
+static void memory_doctor(struct resp_writer *w)
 {
-    resp_put_array(w, count);
-    for (size_t i = 0; i < count; i++) {
-        resp_put_simple(w, lines[i]);
-    }
-}
-
-static void cmd_memory(const struct cmd *cmd, struct resp_writer *w)
-{
-    static const char *const help[] = {
-        "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "DOCTOR",
-        "    Return memory problems reports.",
-        "USAGE <key> [SAMPLES <count>]",
-        "    Return memory in bytes used by <key> and its value. Nested values are",
-        "    sampled up to <count> times (default: 5, 0 means sample all).",
-        "HELP",
-        "    Print this help.",
-    };
-
-    if (cmd->id == CMD_ID_MEMORY_HELP) {
-        node_put_help(w, help, ARRAY_COUNT(help));
-    } else {
-        resp_put_verbatim(w, "txt", SLICE("Hi Sam, I can't find any memory issue in your "
-                                          "instance. I can only account for what occurs on this "
-                                          "base.\n"));
-    }
-}
-
-static void object_help(struct resp_writer *w)
-{
-    static const char *const help[] = {
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "ENCODING <key>",
-        "    Return the kind of internal representation used in order to store the value",
-        "    associated with a <key>.",
-        "FREQ <key>",
-        "    Return the access frequency index of the <key>. The returned integer is",
-        "    proportional to the logarithm of the recent access frequency of the key.",
-        "IDLETIME <key>",
-        "    Return the idle time of the <key>, that is the approximated number of",
-        "    seconds elapsed since the last access to the key.",
-        "REFCOUNT <key>",
-        "    Return the number of references of the value associated with the specified",
-        "    <key>.",
-        "HELP",
-        "    Print this help.",
-    };
-
-    node_put_help(w, help, ARRAY_COUNT(help));
+    resp_put_verbatim(w, "txt", SLICE("Hi Sam, I can't find any memory issue in your instance. I can "
+                                      "only account for what occurs on this base.\n"));
 }
 
 static bool starts_with(const char *name, const char *prefix)
 {
     return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_help(const char *name)
+{
+    const char *bar = strchr(name, '|');
+
+    return bar != NULL && strcmp(bar, "|help") == 0;
 }
 
 /* Families by the container's name: "client|list" goes to the client family. */
@@ -280,8 +240,6 @@ static bool run_family(struct session *s, const struct cmd *cmd, uint32_t argc,
         node_cmd_latency(s, cmd, argc, argv, w);
     } else if (starts_with(cmd->name, "synod|")) {
         node_cmd_synod(s, cmd, argc, argv, w);
-    } else if (starts_with(cmd->name, "memory|")) {
-        cmd_memory(cmd, w);
     } else if (starts_with(cmd->name, "command")) {
         cmd_command(w, argc, argv);
     } else {
@@ -320,6 +278,10 @@ static bool run_connection(struct session *s, const struct cmd *cmd, uint32_t ar
 void node_command(struct session *s, const struct cmd *cmd, uint32_t argc, const struct slice *argv,
                   struct resp_writer *w)
 {
+    if (is_help(cmd->name)) {
+        cmd_help(w, cmd);
+        return;
+    }
     if (run_connection(s, cmd, argc, argv, w) || run_family(s, cmd, argc, argv, w)) {
         return;
     }
@@ -331,8 +293,8 @@ void node_command(struct session *s, const struct cmd *cmd, uint32_t argc, const
         cmd_lolwut(s->node, w);
     } else if (cmd->id == CMD_ID_WAIT) {
         cmd_wait(s, argv, w);
-    } else if (cmd->id == CMD_ID_OBJECT_HELP) {
-        object_help(w);
+    } else if (cmd->id == CMD_ID_MEMORY_DOCTOR) {
+        memory_doctor(w);
     } else {
         /* A container without its subcommand. */
         cmd_reject_unknown(w, argv, argc);

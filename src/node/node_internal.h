@@ -505,7 +505,6 @@ void node_command(struct session *s, const struct cmd *cmd, uint32_t argc, const
                   struct resp_writer *w);
 bool node_client_name_ok(struct slice name);
 void node_client_set_text(char **field, struct slice text);
-void node_put_help(struct resp_writer *w, const char *const *lines, size_t count);
 void node_cmd_client(struct session *s, const struct cmd *cmd, uint32_t argc,
                      const struct slice *argv, struct resp_writer *w);
 void node_cmd_config(struct session *s, const struct cmd *cmd, uint32_t argc,
