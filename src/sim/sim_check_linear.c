@@ -6,13 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The visited set: 64-bit fingerprints of (placed ops, state), never 0. */
+/* What was tried: for a set of placed known ops and a state, which unknown ops had
+ * been used up. Whoever arrives there with the same ones used, or more, has no
+ * more choices left than a search that failed. */
+enum { UNKNOWN_WORDS = 4, UNKNOWN_MAX = 64 * UNKNOWN_WORDS };
+struct tried {
+    uint64_t key; /* 0: free */
+    uint64_t used[UNKNOWN_WORDS];
+};
 struct seen {
-    uint64_t *at;
+    struct tried *at;
     size_t count, cap;
 };
 
-static bool seen_insert(struct seen *s, uint64_t key);
+static void seen_put(struct seen *s, const struct tried *t)
+{
+    size_t pos = t->key & (s->cap - 1);
+
+    while (s->at[pos].key != 0) {
+        pos = (pos + 1) & (s->cap - 1);
+    }
+    s->at[pos] = *t;
+    s->count++;
+}
 
 static void seen_grow(struct seen *s)
 {
@@ -20,36 +36,50 @@ static void seen_grow(struct seen *s)
 
     next.at = mem_zalloc(next.cap * sizeof next.at[0]);
     for (size_t i = 0; i < s->cap; i++) {
-        if (s->at[i] != 0) {
-            (void)seen_insert(&next, s->at[i]);
+        if (s->at[i].key != 0) {
+            seen_put(&next, &s->at[i]);
         }
     }
     mem_free(s->at);
     *s = next;
 }
 
-/* True: it was not there. */
-static bool seen_insert(struct seen *s, uint64_t key)
+static bool subset(const uint64_t *part, const uint64_t *whole)
 {
-    size_t pos;
-
-    key |= key == 0;
-    if (2 * (s->count + 1) > s->cap) {
-        seen_grow(s);
-    }
-    for (pos = key & (s->cap - 1); s->at[pos] != 0; pos = (pos + 1) & (s->cap - 1)) {
-        if (s->at[pos] == key) {
+    for (unsigned i = 0; i < UNKNOWN_WORDS; i++) {
+        if ((part[i] & ~whole[i]) != 0) {
             return false;
         }
     }
-    s->at[pos] = key;
-    s->count++;
+    return true;
+}
+
+/* True: nothing at least as good was tried before. */
+static bool seen_insert(struct seen *s, uint64_t key, const uint64_t used[UNKNOWN_WORDS])
+{
+    struct tried t = {.key = key | (key == 0)};
+
+    if (2 * (s->count + 1) > s->cap) {
+        seen_grow(s);
+    }
+    for (size_t pos = t.key & (s->cap - 1); s->at[pos].key != 0; pos = (pos + 1) & (s->cap - 1)) {
+        if (s->at[pos].key == t.key && subset(s->at[pos].used, used)) {
+            return false;
+        }
+    }
+    memcpy(t.used, used, sizeof t.used);
+    seen_put(s, &t);
     return true;
 }
 
 struct search {
+    struct sim_op *ops;               /* a copy: values nobody read are made equal */
     const struct sim_op **known, **unknown; /* by call */
     uint32_t known_count, unknown_count;
+    uint64_t longest;                 /* of the texts read */
+    uint64_t used[UNKNOWN_WORDS];
+    bool last_unknown;                /* the newest placement, */
+    uint32_t last;                    /* and which one it was */
     bool *known_placed, *unknown_placed;
     uint64_t *unknown_class; /* equal: they differ in nothing that anyone saw */
     uint32_t first; /* known ops before it are all placed */
@@ -62,7 +92,8 @@ struct search {
 /* One choice made; to be taken back when nothing follows from it. */
 struct step {
     struct sim_state before;
-    uint32_t first_before;
+    uint32_t first_before, last_before;
+    bool last_unknown_before;
     uint32_t next; /* candidate to try next: known ones, then the unknown */
     bool unknown;
     uint32_t op; /* placed by this step */
@@ -79,78 +110,101 @@ static int by_call(const void *a, const void *b)
     return (*oa)->id < (*ob)->id ? -1 : 1;
 }
 
-static bool observed(const struct search *s, uint64_t value)
+static int by_value(const void *a, const void *b)
 {
-    for (uint32_t i = 0; i < s->known_count; i++) {
-        for (unsigned k = 0; k < SIM_STATE_WORDS; k++) {
-            if (s->known[i]->r[k] == value) {
-                return true;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static const uint64_t value_unseen = UINT64_MAX; /* no op writes it */
+
+/* Values that nobody ever read differ in nothing: one stands for all. Without this, n
+ * writes of unknown outcome make 2^n states. */
+static void merge_unseen(struct search *s, uint32_t count)
+{
+    uint64_t *seen = mem_alloc(((size_t)count * SIM_STATE_WORDS + 1) * sizeof seen[0]);
+    size_t seen_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        for (unsigned k = 0; k < SIM_STATE_WORDS && s->ops[i].outcome == SIM_OP_OK; k++) {
+            seen[seen_count++] = s->ops[i].r[k];
+        }
+    }
+    qsort(seen, seen_count, sizeof seen[0], by_value);
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_op *op = &s->ops[i];
+
+        if (!sim_op_writes(op->kind) || op->kind == SIM_OP_INCRBY || op->kind == SIM_OP_APPEND) {
+            continue;
+        }
+        for (unsigned k = 0; k < ARRAY_COUNT(op->a); k++) {
+            if (bsearch(&op->a[k], seen, seen_count, sizeof seen[0], by_value) == NULL) {
+                op->a[k] = value_unseen;
             }
         }
     }
-    return false;
+    mem_free(seen);
 }
 
-/* Writes of unknown outcome whose values nobody ever read are alike: trying one of
- * them, the earliest, is enough. Without this, n of them make 2^n states. */
-static uint64_t class_of(const struct search *s, const struct sim_op *op)
+/* Equal: two unknown ops have the same effect at any time. */
+static uint64_t class_of(const struct sim_op *op)
 {
-    uint64_t c = hash64_mix(op->kind, op->field);
+    enum sim_op_kind kind = op->kind;
 
-    switch (op->kind) {
-    case SIM_OP_SET:
-    case SIM_OP_SET_FIRST:
-    case SIM_OP_SETNX:
-    case SIM_OP_SET_NX:
-    case SIM_OP_GETSET:
-    case SIM_OP_HSET:
-    case SIM_OP_MSET:
-        if (observed(s, op->a[0]) || (op->kind == SIM_OP_MSET && observed(s, op->a[1]))) {
-            return hash64_mix(c, op->id);
-        }
-        return c;
-    case SIM_OP_APPEND: /* its token is in every later chain */
-        return hash64_mix(c, op->id);
-    case SIM_OP_INCRBY:
-        return hash64_mix(c, op->a[0]);
-    case SIM_OP_DEL:
-    case SIM_OP_HDEL:
-    case SIM_OP_GET:
-    case SIM_OP_COUNT:
-    case SIM_OP_TEXT:
-    case SIM_OP_STRLEN:
-    case SIM_OP_HGET:
-    case SIM_OP_HMGET:
-    case SIM_OP_MGET:
-    case SIM_OP_KINDS:
-        break;
+    if (kind == SIM_OP_APPEND) { /* its token is in every later chain */
+        return hash64_mix(kind, op->id);
     }
-    return c;
+    if (kind == SIM_OP_DEL || kind == SIM_OP_HDEL) {
+        return hash64_mix(kind, op->field);
+    }
+    if (kind == SIM_OP_GETSET) {
+        kind = SIM_OP_SET;
+    } else if (kind == SIM_OP_SET_NX) {
+        kind = SIM_OP_SETNX;
+    }
+    return hash64_mix(hash64_mix(kind, op->field),
+                      hash64_mix(op->a[0], kind == SIM_OP_MSET ? op->a[1] : 0));
 }
 
 static void search_begin(struct search *s, const struct sim_op *ops, uint32_t count)
 {
+    s->ops = mem_alloc(((size_t)count + 1) * sizeof s->ops[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        s->ops[i] = ops[i];
+    }
+    merge_unseen(s, count);
     s->known = mem_alloc(count * sizeof s->known[0]);
     s->unknown = mem_alloc(count * sizeof s->unknown[0]);
     for (uint32_t i = 0; i < count; i++) {
-        if (ops[i].outcome == SIM_OP_OK) {
-            s->known[s->known_count++] = &ops[i];
-        } else if (ops[i].outcome != SIM_OP_FAIL && sim_op_writes(ops[i].kind)) {
-            s->unknown[s->unknown_count++] = &ops[i];
+        const struct sim_op *op = &s->ops[i];
+
+        if (op->outcome == SIM_OP_OK) {
+            s->known[s->known_count++] = op;
+            if (op->kind == SIM_OP_TEXT && op->r[1] > s->longest) {
+                s->longest = op->r[1];
+            }
+        } else if (op->outcome != SIM_OP_FAIL && sim_op_writes(op->kind)) {
+            s->unknown[s->unknown_count++] = op;
         }
     }
-    qsort(s->known, s->known_count, sizeof s->known[0], by_call);
-    qsort(s->unknown, s->unknown_count, sizeof s->unknown[0], by_call);
+    if (s->known_count > 0) {
+        qsort(s->known, s->known_count, sizeof s->known[0], by_call);
+    }
+    if (s->unknown_count > 0) {
+        qsort(s->unknown, s->unknown_count, sizeof s->unknown[0], by_call);
+    }
     s->known_placed = mem_zalloc(count);
     s->unknown_placed = mem_zalloc(count);
     s->unknown_class = mem_zalloc(count * sizeof s->unknown_class[0]);
     for (uint32_t i = 0; i < s->unknown_count; i++) {
-        s->unknown_class[i] = class_of(s, s->unknown[i]);
+        s->unknown_class[i] = class_of(s->unknown[i]);
     }
 }
 
 static void search_end(struct search *s)
 {
+    mem_free(s->ops);
     mem_free(s->known);
     mem_free(s->unknown);
     mem_free(s->known_placed);
@@ -182,10 +236,75 @@ static bool earlier_alike(const struct search *s, uint32_t pos)
     return false;
 }
 
-static uint64_t fingerprint(const struct search *s, const struct sim_state *state)
+/* last: the class of the op placed last if it was unknown: it decides which moves are
+ * pointless now. */
+static uint64_t fingerprint(const struct search *s, const struct sim_state *state, uint64_t last)
 {
-    return hash64_mix(s->placed_hash,
+    return hash64_mix(s->placed_hash + last,
                       hash64_mix(state->s[0], hash64_mix(state->s[1], state->s[2])));
+}
+
+/* Strings only grow: where a token was read is where it was appended, and one that was
+ * never read came after the longest text. */
+static bool place_fits(const struct search *s, const struct sim_op *op)
+{
+    if (op->kind != SIM_OP_APPEND || s->longest == 0) {
+        return true;
+    }
+    return op->place != 0 ? s->state.s[1] == op->place - 1 : s->state.s[1] >= s->longest;
+}
+
+/* An unknown write right after another one that it overwrites: then the earlier one
+ * explains nothing, and the search without it is made anyway. Equal increments commute:
+ * one order is enough. */
+static bool pointless(const struct search *s, uint32_t pos)
+{
+    const struct sim_op *op = s->unknown[pos];
+    const struct sim_op *last;
+
+    if (!s->last_unknown) {
+        return false;
+    }
+    last = s->unknown[s->last];
+    switch (op->kind) {
+    case SIM_OP_SET:
+    case SIM_OP_GETSET:
+    case SIM_OP_DEL:
+    case SIM_OP_MSET:
+        return true;
+    case SIM_OP_HSET:
+    case SIM_OP_HDEL:
+        return last->field >= op->field; /* of one field, or of two in the other order */
+    case SIM_OP_INCRBY:
+        return last->a[0] > op->a[0];
+    case SIM_OP_SET_FIRST:
+        return last->kind == SIM_OP_SET_FIRST;
+    case SIM_OP_SETNX:
+    case SIM_OP_SET_NX:
+    case SIM_OP_APPEND:
+    case SIM_OP_GET:
+    case SIM_OP_COUNT:
+    case SIM_OP_TEXT:
+    case SIM_OP_STRLEN:
+    case SIM_OP_HGET:
+    case SIM_OP_HMGET:
+    case SIM_OP_MGET:
+    case SIM_OP_KINDS:
+        break;
+    }
+    return false;
+}
+
+static void use(struct search *s, uint32_t pos, bool on)
+{
+    uint64_t bit = 1ULL << (pos % 64);
+
+    s->unknown_placed[pos] = on;
+    if (on) {
+        s->used[pos / 64] |= bit;
+    } else {
+        s->used[pos / 64] &= ~bit;
+    }
 }
 
 /* Try one candidate; true: placed, state moved on. */
@@ -193,23 +312,29 @@ static bool try_place(struct search *s, bool unknown, uint32_t pos)
 {
     const struct sim_op *op = unknown ? s->unknown[pos] : s->known[pos];
     struct sim_state next = s->state;
-    uint64_t mark = hash64_mix(0x0b5e55ed, op->id);
+    uint64_t mark = unknown ? 0 : hash64_mix(0x0b5e55ed, op->id);
 
-    if (!sim_model_step(&next, op)) {
+    if (!place_fits(s, op) || !sim_model_step(&next, op)) {
         return false;
     }
-    if (unknown && memcmp(&next, &s->state, sizeof next) == 0) {
-        return false; /* no effect: placing it explains nothing */
+    if (unknown && (memcmp(&next, &s->state, sizeof next) == 0 || pointless(s, pos))) {
+        return false; /* without effect it explains nothing */
+    }
+    if (unknown) {
+        use(s, pos, true);
     }
     s->placed_hash ^= mark;
-    if (!seen_insert(&s->seen, fingerprint(s, &next))) {
+    if (!seen_insert(&s->seen, fingerprint(s, &next, unknown ? s->unknown_class[pos] : 0), s->used)) {
         s->placed_hash ^= mark;
+        if (unknown) {
+            use(s, pos, false);
+        }
         return false;
     }
     s->state = next;
-    if (unknown) {
-        s->unknown_placed[pos] = true;
-    } else {
+    s->last_unknown = unknown;
+    s->last = pos;
+    if (!unknown) {
         s->known_placed[pos] = true;
         s->placed++;
         while (s->first < s->known_count && s->known_placed[s->first]) {
@@ -221,14 +346,14 @@ static bool try_place(struct search *s, bool unknown, uint32_t pos)
 
 static void take_back(struct search *s, const struct step *step)
 {
-    const struct sim_op *op = step->unknown ? s->unknown[step->op] : s->known[step->op];
-
-    s->placed_hash ^= hash64_mix(0x0b5e55ed, op->id);
     s->state = step->before;
     s->first = step->first_before;
+    s->last = step->last_before;
+    s->last_unknown = step->last_unknown_before;
     if (step->unknown) {
-        s->unknown_placed[step->op] = false;
+        use(s, step->op, false);
     } else {
+        s->placed_hash ^= hash64_mix(0x0b5e55ed, s->known[step->op]->id);
         s->known_placed[step->op] = false;
         s->placed--;
     }
@@ -241,6 +366,8 @@ static bool advance(struct search *s, struct step *step)
 
     step->before = s->state;
     step->first_before = s->first;
+    step->last_before = s->last;
+    step->last_unknown_before = s->last_unknown;
     while (step->next < s->known_count - s->first) {
         uint32_t pos = s->first + step->next;
 
@@ -299,6 +426,10 @@ enum sim_verdict sim_check_linear(const struct sim_op *ops, uint32_t count,
     *report = (struct sim_linear_report){0};
     search_begin(&s, ops, count);
     report->known = s.known_count;
+    if (s.unknown_count > UNKNOWN_MAX) {
+        search_end(&s);
+        return SIM_LINEAR_UNDECIDED;
+    }
     steps = mem_zalloc((count + 1) * sizeof steps[0]);
     for (;;) {
         if (s.placed == s.known_count) {

@@ -18,7 +18,7 @@ struct sim_linear_report {
     uint32_t known;
     uint32_t stuck_id; /* the earliest-returning op no explanation got past; 0: none */
 };
-enum { SIM_LINEAR_STATES_MAX = 4000000 };
+enum { SIM_LINEAR_STATES_MAX = 200000 };
 /* ops: of one object, in any order; FAIL and OPEN reads are left out by the search. */
 enum sim_verdict sim_check_linear(const struct sim_op *ops, uint32_t count,
                                   struct sim_linear_report *report);

@@ -332,16 +332,38 @@ static bool read_value(const struct sim_world *w, bool null, struct slice text, 
     return *value != 0;
 }
 
-static int read_text(struct sim_op *op, struct slice text)
+/* A token is the number of its APPEND: remember where it stands. Nothing is ever removed,
+ * so it must stand there in every read. */
+static bool note_place(struct sim_world *w, uint64_t token, uint64_t at)
 {
-    uint64_t token = 0;
+    struct sim_op *append = token > 0 && token <= w->history.count ? &w->history.ops[token - 1]
+                                                                   : NULL;
+
+    if (append == NULL || append->kind != SIM_OP_APPEND) {
+        return false;
+    }
+    if (append->place != 0 && append->place != at + 1) {
+        sim_found(w, "the token of op %u was read at %lu and at %lu", append->id,
+                  append->place - 1, at);
+    }
+    append->place = at + 1;
+    return true;
+}
+
+static int read_text(struct sim_world *w, struct sim_op *op, struct slice text)
+{
+    uint64_t token = 0, began = 0;
 
     op->r[0] = 0;
     op->r[1] = text.len;
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] == ',') {
+            if (!note_place(w, token, began)) {
+                return REPLY_WRONG;
+            }
             op->r[0] = sim_chain(op->r[0], token);
             token = 0;
+            began = i + 1;
         } else if (text.data[i] >= '0' && text.data[i] <= '9') {
             token = token * 10 + (uint64_t)(text.data[i] - '0');
         } else {
@@ -378,7 +400,7 @@ static int read_items(const struct sim_world *w, struct sim_op *op, const struct
     return REPLY_OK;
 }
 
-static int read_reply(const struct sim_world *w, struct sim_op *op, const struct sim_reply *r)
+static int read_reply(struct sim_world *w, struct sim_op *op, const struct sim_reply *r)
 {
     bool null = r->kind == SIM_REPLY_NULL;
     bool bulk = null || r->kind == SIM_REPLY_BULK;
@@ -413,7 +435,7 @@ static int read_reply(const struct sim_world *w, struct sim_op *op, const struct
     case SIM_OP_COUNT:
         return read_count(op, r);
     case SIM_OP_TEXT:
-        return bulk ? read_text(op, null ? (struct slice){0} : r->text) : REPLY_WRONG;
+        return bulk ? read_text(w, op, null ? (struct slice){0} : r->text) : REPLY_WRONG;
     case SIM_OP_HMGET:
         return read_items(w, op, r, 3);
     case SIM_OP_MGET:

@@ -43,6 +43,7 @@ struct sim_op {
     enum sim_outcome outcome;
     uint64_t invoke_us, return_us; /* return: of OK and FAIL */
     uint64_t a[2];
+    uint64_t place; /* APPEND: 1 + where its token was read; 0: it never was */
     uint64_t r[SIM_STATE_WORDS];
 };
 struct sim_history {

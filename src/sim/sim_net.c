@@ -85,7 +85,7 @@ static uint64_t link_latency_us(struct sim_world *w, uint32_t from, uint32_t to)
 
     if (w->opt.jitter_us > 0) {
         us += prng_below(&w->rng, w->opt.jitter_us);
-        if (prng_chance(&w->rng, 1, 200)) {
+        if (w->phase == SIM_FAULTS && prng_chance(&w->rng, 1, 200)) {
             us += prng_below(&w->rng, 20 * w->opt.jitter_us);
         }
     }

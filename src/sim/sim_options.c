@@ -44,11 +44,11 @@ static void draw_product(struct sim_options *o, struct prng *p)
     o->heartbeat_us = PICK(p, 20000, 50000, 50000, 100000);
     o->election_us_min = o->heartbeat_us * PICK(p, 4, 6, 6, 10);
     o->election_us_max = o->election_us_min * PICK(p, 2, 2, 3, 6);
-    o->request_timeout_us = PICK(p, 500000, 2000000, 5000000);
+    o->request_timeout_us = PICK(p, 1000000, 2000000, 5000000);
     o->lease_reads = prng_chance(p, 3, 4);
     o->segment_bytes = (uint32_t)PICK(p, 64U << 10, 64U << 10, 128U << 10, 1U << 20);
     o->checkpoint_log_bytes = PICK(p, 64U << 10, 256U << 10, 1U << 20, 8U << 20);
-    o->log_memory_bytes = PICK(p, 1U << 10, 8U << 10, 64U << 10, 8U << 20);
+    o->log_memory_bytes = PICK(p, 16U << 10, 16U << 10, 64U << 10, 8U << 20);
 }
 
 static void draw_workload(struct sim_options *o, struct prng *p)

@@ -220,6 +220,9 @@ static void check_object(struct sim_world *w, uint32_t object, struct sim_op *op
         break;
     case SIM_LINEAR_UNDECIDED:
         out->inconclusive++;
+        sim_say(w, SIM_LOG_SHORT, "object %u of family %d undecided: %u of %u placed", object,
+                (int)sim_object_family(w, object), report.placed_most, report.known);
+        say_object(w, ops, count, 0);
         break;
     case SIM_NOT_LINEAR:
         sim_found(w,
