@@ -123,8 +123,8 @@ static enum err read_head(struct snapfile_reader *r, struct step *step, struct d
     uint32_t version, blob_len;
     size_t whole;
 
-    if (memcmp(p, head_magic, step->left.len < sizeof head_magic ? step->left.len
-                                                                 : sizeof head_magic) != 0) {
+    if (memcmp(p, head_magic,
+               step->left.len < sizeof head_magic ? step->left.len : sizeof head_magic) != 0) {
         return corrupt(why, r, "this is not a snapshot file");
     }
     if (step->left.len < HEAD_FIXED_BYTES + 4) {

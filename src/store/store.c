@@ -255,7 +255,7 @@ const char *store_item_encoding(const struct store_item *it)
         return "int";
     case ITEM_INLINE:
         return item_value_len(it) <= EMBSTR_BYTES_MAX && (it->kind & ITEM_RAW) == 0 ? "embstr"
-                                                                                      : "raw";
+                                                                                    : "raw";
     case ITEM_LONG:
         return "raw";
     case ITEM_PACK:

@@ -25,7 +25,8 @@ static size_t pack_find(struct slice pack, struct slice field)
     while (at < pack.len) {
         const uint8_t *pair = pack.data + at;
 
-        if (pair[0] == field.len && (field.len == 0 || memcmp(pair + 2, field.data, field.len) == 0)) {
+        if (pair[0] == field.len &&
+            (field.len == 0 || memcmp(pair + 2, field.data, field.len) == 0)) {
             return at;
         }
         at += 2U + pair[0] + pair[1];
@@ -62,8 +63,7 @@ static struct store_item *pack_append(struct store *s, uint64_t *slot, struct sl
     struct slice pack = item_value(slot_item(*slot));
     uint64_t sum = pack_sum(pack) + item_field_digest(field, value);
     size_t count = pack_count(pack) + 1, end = pack.len;
-    struct store_item *it =
-        item_resize(s, slot, ITEM_PACK, end + 2 + field.len + value.len);
+    struct store_item *it = item_resize(s, slot, ITEM_PACK, end + 2 + field.len + value.len);
 
     pair_write(item_value_ptr(it) + end, field, value);
     pack_set_head(it, sum, count);

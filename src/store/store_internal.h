@@ -9,7 +9,7 @@ enum {
     PACK_HEAD_BYTES = 9, /* sum u64, count u8 */
     PACK_ENTRIES_MAX = 128,
     PACK_TEXT_BYTES_MAX = 64,
-    LONG_CHUNK_BYTES = 1024, /* a string's digest is a sum over these */
+    LONG_CHUNK_BYTES = 1024,     /* a string's digest is a sum over these */
     SNAP_PIECE_BYTES = 16 << 10, /* a long string is saved and written in these */
 };
 static_assert((int)ITEM_INLINE_MAX <= (int)LONG_CHUNK_BYTES, "an inline string is one chunk");
@@ -19,8 +19,8 @@ static_assert(PACK_ENTRIES_MAX <= UINT8_MAX, "the count is a byte");
 /* A value kept apart from its item; the head of store_long and store_fields. */
 struct store_big {
     bool is_table;
-    bool orphan;   /* its item is gone; the running snapshot frees it once written */
-    uint8_t epoch; /* written by the snapshot of this epoch, or made since it began */
+    bool orphan;                 /* its item is gone; the running snapshot frees it once written */
+    uint8_t epoch;               /* written by the snapshot of this epoch, or made since it began */
     struct store_origin *origin; /* while a snapshot is to write it; else NULL */
 };
 /* What a running snapshot must remember of a big value: what it was called. */
@@ -42,8 +42,8 @@ struct store_long {
 };
 struct store_fields {
     struct store_big big;
-    uint64_t sum;        /* of item_field_digest over all fields */
-    size_t bytes;        /* of the fields' items, by class */
+    uint64_t sum; /* of item_field_digest over all fields */
+    size_t bytes; /* of the fields' items, by class */
     struct store_table table;
 };
 
@@ -59,12 +59,12 @@ struct snap_pending {
 };
 struct store_snap {
     bool active, walk_over;
-    bool detached;             /* store_clear has given the table to the snapshot */
-    unsigned begun;            /* snapshots begun since one was completed */
-    uint64_t cursor;           /* of table_scan */
-    struct store_table table;  /* when detached */
-    struct list pending;       /* struct snap_pending */
-    struct list origins;       /* struct store_origin: big values to be written */
+    bool detached;            /* store_clear has given the table to the snapshot */
+    unsigned begun;           /* snapshots begun since one was completed */
+    uint64_t cursor;          /* of table_scan */
+    struct store_table table; /* when detached */
+    struct list pending;      /* struct snap_pending */
+    struct list origins;      /* struct store_origin: big values to be written */
 };
 
 struct store {
@@ -74,7 +74,7 @@ struct store {
     size_t bytes; /* items, values and their tables; without table and heap above */
     bool saw_expired;
     uint32_t access_s; /* of items being written; 0: leave theirs */
-    uint8_t epoch; /* of the running or last snapshot */
+    uint8_t epoch;     /* of the running or last snapshot */
     struct list corpses;
     struct store_snap snap;
 };

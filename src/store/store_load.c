@@ -27,9 +27,9 @@ static enum err load_part(struct store *s, struct reader *r, const struct record
         offset > STORE_STRING_BYTES_MAX - bytes.len) {
         return bad(why, "a part of a string breaks the format", rec->key);
     }
-    if (rec->it == NULL ? offset != 0
-                        : store_item_type(rec->it) != STORE_STRING ||
-                              store_string_len(rec->it) != offset) {
+    if (rec->it == NULL
+            ? offset != 0
+            : store_item_type(rec->it) != STORE_STRING || store_string_len(rec->it) != offset) {
         return bad(why, "a part of a string is out of order", rec->key);
     }
     (void)store_string_write(s, rec->key, (size_t)offset, bytes);
@@ -110,8 +110,11 @@ static enum err load_record(struct store *s, struct reader *r, struct diag *why)
 
 enum err store_load(struct store *s, struct slice chunk, struct diag *why)
 {
-    struct reader r = reader_of(chunk.data, chunk.len);
+    struct reader r = {0};
 
+    if (chunk.len > 0) {
+        r = reader_of(chunk.data, chunk.len);
+    }
     while (reader_left(&r) > 0) {
         enum err err = load_record(s, &r, why);
 

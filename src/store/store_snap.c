@@ -1,10 +1,10 @@
 /* store_snap.c - the forkless snapshot: a scan over the live table.
  *
  * Every item carries the epoch (one byte) of the snapshot that last wrote it, or that
- * was running or last run when it was made. Beginning a snapshot raises the store's epoch, so all items
- * are unwritten at once, without touching them. The scan writes what it meets unwritten;
- * a writer does so just before it changes such an item. The scan's guarantee (no item
- * that stays is missed, however the table grows) makes the whole.
+ * was running or last run when it was made. Beginning a snapshot raises the store's epoch, so all
+ * items are unwritten at once, without touching them. The scan writes what it meets unwritten; a
+ * writer does so just before it changes such an item. The scan's guarantee (no item that stays is
+ * missed, however the table grows) makes the whole.
  *
  * Big values are never written at once. The first to meet one, scan or writer, adopts it:
  * notes what it was called and its expiry time, and lists it. From then on its parts are
@@ -276,8 +276,15 @@ bool snap_take_table(struct store *s)
 struct walk {
     struct store *s;
     struct buf *out;
+    size_t end;   /* go on until out is this long, */
+    size_t steps; /* or this many buckets have been looked at */
     uint32_t count;
 };
+
+static bool walk_spent(const struct walk *w)
+{
+    return w->out->len >= w->end || w->steps == 0;
+}
 
 static void walk_item(void *arg, struct store_item *it)
 {
@@ -308,76 +315,77 @@ static void walk_field(void *arg, struct store_item *field)
 }
 
 /* Some more fields, one record. True: those were the last. */
-static bool walk_fields(struct store *s, struct store_origin *o, size_t bytes, struct buf *out)
+static bool walk_fields(struct walk *w, struct store_origin *o)
 {
-    struct store_fields *f = (struct store_fields *)(void *)o->big;
-    struct walk w = {s, out, 0};
-    size_t start = out->len, count_pos, steps = STEPS_MIN + bytes / STEP_BYTES;
+    const struct store_fields *f = (const struct store_fields *)(const void *)o->big;
+    size_t start = w->out->len, count_pos;
 
-    put_head(out, SNAP_HASH_PART, o->expire_ms, buf_slice(&o->key));
-    count_pos = out->len;
-    put_u32le(out, 0);
+    put_head(w->out, SNAP_HASH_PART, o->expire_ms, buf_slice(&o->key));
+    count_pos = w->out->len;
+    put_u32le(w->out, 0);
+    w->count = 0;
     do {
-        o->cursor = table_scan(&f->table, o->cursor, walk_field, &w);
-    } while (o->cursor != 0 && out->len - start < bytes && --steps > 0);
-    store_u32le(out->data + count_pos, w.count);
-    if (w.count == 0) {
-        out->len = start;
+        o->cursor = table_scan(&f->table, o->cursor, walk_field, w);
+        w->steps--;
+    } while (o->cursor != 0 && !walk_spent(w));
+    store_u32le(w->out->data + count_pos, w->count);
+    if (w->count == 0) {
+        w->out->len = start;
     }
     return o->cursor == 0;
 }
 
-static bool walk_string(struct store *s, struct store_origin *o, size_t bytes, struct buf *out)
+static bool walk_string(struct walk *w, struct store_origin *o)
 {
-    size_t start = out->len;
-
-    while (o->done < o->len && out->len - start < bytes) {
+    do {
         size_t number = o->done / SNAP_PIECE_BYTES;
         struct slice piece = piece_of(o, number);
         uint8_t *copy = map64_remove(&o->saved, number + 1);
 
-        put_head(out, SNAP_STRING_PART, o->expire_ms, buf_slice(&o->key));
-        put_varint(out, o->done);
-        put_bytes(out, copy == NULL ? piece : (struct slice){copy, piece.len});
-        s->bytes -= copy == NULL ? 0 : piece.len;
+        put_head(w->out, SNAP_STRING_PART, o->expire_ms, buf_slice(&o->key));
+        put_varint(w->out, o->done);
+        put_bytes(w->out, copy == NULL ? piece : (struct slice){copy, piece.len});
+        w->s->bytes -= copy == NULL ? 0 : piece.len;
         mem_free(copy);
         o->done += piece.len;
-    }
+        w->steps--;
+    } while (o->done < o->len && !walk_spent(w));
     return o->done == o->len;
 }
 
-static void walk_origin(struct store *s, size_t bytes, struct buf *out)
+static void walk_origin(struct walk *w)
 {
-    struct store_origin *o = LIST_ENTRY(s->snap.origins.next, struct store_origin, link);
-    bool last = o->big->is_table ? walk_fields(s, o, bytes, out) : walk_string(s, o, bytes, out);
+    struct store_origin *o = LIST_ENTRY(w->s->snap.origins.next, struct store_origin, link);
+    bool last = o->big->is_table ? walk_fields(w, o) : walk_string(w, o);
 
     if (last) {
-        o->big->epoch = s->epoch;
-        origin_end(s, o);
+        o->big->epoch = w->s->epoch;
+        origin_end(w->s, o);
     }
 }
 
 bool store_snap_next(struct store *s, size_t bytes, struct buf *out)
 {
     struct store_snap *snap = &s->snap;
-    struct walk w = {s, out, 0};
-    size_t start = out->len, steps = STEPS_MIN + bytes / STEP_BYTES;
+    struct walk w = {s, out, out->len + bytes, STEPS_MIN + bytes / STEP_BYTES, 0};
 
     CHECK(snap->active);
     do {
         if (!list_empty(&snap->pending)) {
             pending_take(s, out);
+            w.steps--;
         } else if (!list_empty(&snap->origins)) {
-            walk_origin(s, bytes, out);
+            walk_origin(&w);
         } else if (!snap->walk_over) {
-            snap->cursor = table_scan(snap->detached ? &snap->table : &s->table, snap->cursor,
-                                      walk_item, &w);
+            snap->cursor =
+                table_scan(snap->detached ? &snap->table : &s->table, snap->cursor, walk_item, &w);
             snap->walk_over = snap->cursor == 0;
+            w.steps--;
         } else {
             snap_end(s);
             snap->begun = 0; /* everything has this epoch now */
             return false;
         }
-    } while (out->len - start < bytes && --steps > 0);
+    } while (!walk_spent(&w));
     return true;
 }

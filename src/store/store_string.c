@@ -6,7 +6,7 @@
 static const uint8_t zeros[LONG_CHUNK_BYTES];
 static uint64_t zero_chunk_hash;
 
-__attribute__((constructor)) static void zero_chunk_hash_fill(void)
+__attribute__((constructor)) static void store_zero_chunk_hash_fill(void)
 {
     zero_chunk_hash = hash64(zeros, sizeof zeros);
 }

@@ -229,13 +229,15 @@ static void nonsense_in_a_chunk_is_refused(void **state)
         {"cut in the number", SLICE("\x01\x00\x01k\x05")},
         {"the same key twice", SLICE("\x02\x00\x01k\x01v\x02\x00\x01k\x01v")},
         {"a hash of no fields", SLICE("\x04\x00\x01k\x00\x00\x00\x00")},
-        {"the same field twice", SLICE("\x04\x00\x01k\x02\x00\x00\x00\x01" "f\x00\x01" "f\x00")},
+        {"the same field twice", SLICE("\x04\x00\x01k\x02\x00\x00\x00\x01"
+                                       "f\x00\x01"
+                                       "f\x00")},
         {"a part that is not the first", SLICE("\x03\x00\x01k\x01\x01v")},
         {"an empty part", SLICE("\x03\x00\x01k\x00\x00")},
-        {"a part of a hash at a string",
-         SLICE("\x02\x00\x01k\x01v\x05\x00\x01k\x01\x00\x00\x00\x01" "f\x00")},
-        {"parts of two expiry times",
-         SLICE("\x05\x00\x01k\x01\x00\x00\x00\x01" "f\x00\x05\x01\x01k\x01\x00\x00\x00\x01g\x00")},
+        {"a part of a hash at a string", SLICE("\x02\x00\x01k\x01v\x05\x00\x01k\x01\x00\x00\x00\x01"
+                                               "f\x00")},
+        {"parts of two expiry times", SLICE("\x05\x00\x01k\x01\x00\x00\x00\x01"
+                                            "f\x00\x05\x01\x01k\x01\x00\x00\x00\x01g\x00")},
     };
 
     (void)state;

@@ -47,9 +47,8 @@ static struct slice random_key(struct world *w, unsigned which)
 
 static struct slice random_text(struct world *w)
 {
-    static const size_t edges[] = {0,   1,    2,    43,   44,   45,   100,  253,  254,
-                                   255, 256,  1023, 1024, 1025, 2048, 2049, 3000, 17000,
-                                   40000};
+    static const size_t edges[] = {0,   1,    2,    43,   44,   45,   100,  253,   254,  255,
+                                   256, 1023, 1024, 1025, 2048, 2049, 3000, 17000, 40000};
     size_t len = prng_chance(&w->rng, 1, 2) ? prng_below(&w->rng, 130)
                                             : edges[prng_below(&w->rng, ARRAY_COUNT(edges))];
 
@@ -138,11 +137,12 @@ static void digest_follows_content(const struct world *w)
             }
             (void)store_hash_del(s, key, SLICE("gone"));
         } else {
-            size_t half = it->text.len / 2;
+            struct slice text = it->text.len == 0 ? SLICE("") : buf_slice(&it->text);
+            size_t half = text.len / 2;
 
-            (void)store_string_write(s, key, 0, (struct slice){it->text.data, half});
+            (void)store_string_write(s, key, 0, (struct slice){text.data, half});
             (void)store_string_write(s, key, half,
-                                     (struct slice){it->text.data + half, it->text.len - half});
+                                     (struct slice){text.data + half, text.len - half});
         }
         store_set_expire(s, key, it->expire_ms);
     }
