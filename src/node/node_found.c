@@ -280,6 +280,9 @@ void node_found_tick(struct node *n)
 {
     struct wire_map map = {0};
 
+    if (n->map_dirty && !n->map_writing && n->now.mono_us >= n->map_retry_us) {
+        node_map_write(n);
+    }
     if (n->phase != NODE_PHASE_FOUNDING) {
         return;
     }
@@ -444,8 +447,17 @@ void node_found_map(struct node *n, struct link *l, struct slice payload)
     wire_map_free(&map);
 }
 
+enum { MAP_RETRY_US = 1000 * 1000 };
+
 void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *done)
 {
+    if (done->err == ERR_NO_SPACE && user == DISK_USER_MAP && n->map_next.partitions == 0) {
+        n->map_writing = false; /* the older one stays in force on disk for a while */
+        n->map_dirty = true;
+        n->map_retry_us = n->now.mono_us + MAP_RETRY_US;
+        node_log(n, NODE_LOG_WARN, "msg=\"the disk is full: the cluster map is written later\"");
+        return;
+    }
     if (done->err != ERR_OK) {
         node_fail(n, done->err, &done->why);
         return;

@@ -298,6 +298,7 @@ struct node {
     bool was_ready;
     struct wire_map map_next; /* being written */
     bool map_writing, map_dirty;
+    uint64_t map_retry_us; /* not before: the disk was full */
     uint64_t run_id;
 
     struct wal *wal;
