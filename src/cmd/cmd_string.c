@@ -293,9 +293,9 @@ void cmd_append(struct call *c)
     if (it == NULL) {
         (void)store_set_string(c->store, c->argv[1], more, 0);
         c->changed = true;
-    } else if (more.len > 0) {
+    } else {
         (void)store_string_write(c->store, c->argv[1], len, more);
-        c->changed = true;
+        c->changed = more.len > 0;
     }
     resp_put_int(&c->out, (int64_t)(len + more.len));
 }

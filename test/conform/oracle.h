@@ -21,7 +21,7 @@ enum oracle_norm {
     ORACLE_SCAN,      /* [cursor, items in any order] */
     ORACLE_SCAN_PAIRS,
     ORACLE_SHAPE,   /* the same kinds and counts: chosen at random */
-    ORACLE_SECONDS, /* positive numbers a few seconds apart */
+    ORACLE_SECONDS, /* numbers from 0 on, a few seconds apart */
     ORACLE_MILLIS,
 };
 
@@ -41,6 +41,7 @@ struct oracle_gen {
     char script[512];   /* what is left of a template of several commands */
     enum oracle_norm script_norm;
     unsigned last_key;
+    bool spoil; /* arguments may be lost, added, spoilt */
 };
 bool oracle_gen_init(struct oracle_gen *g, const char *family, uint64_t seed);
 void oracle_gen_next(struct oracle_gen *g, struct oracle_command *out);

@@ -124,7 +124,7 @@ static const struct template templates[] = {
     {"key", 3, ORACLE_UNORDERED, "KEYS %p"},
     {"key", 3, ORACLE_SCAN, "SCAN %c %D* COUNT 5000"},
     {"key", 2, ORACLE_SHAPE, "RANDOMKEY"},
-    {"key", 1, ORACLE_EXACT, "OBJECT REFCOUNT %k"},
+    {"key", 1, ORACLE_EXACT, "DEL %k ; SET %r text ; OBJECT REFCOUNT %r"},
     {"key", 1, ORACLE_EXACT, "OBJECT FREQ %k"},
     {"key", 1, ORACLE_SECONDS, "OBJECT IDLETIME %k"},
     {"key", 1, ORACLE_EXACT, "OBJECT %v %k"},
@@ -355,7 +355,6 @@ static void add_kind(struct oracle_gen *g, struct oracle_command *out, char kind
                 count++;
             }
             CHECK(depth < 4);
-            kind = '\0';
             add_words(g, out, kinds[i].choices[prng_below(&g->rng, count)], depth + 1);
             return;
         }
@@ -435,13 +434,17 @@ static void finish(struct oracle_command *out)
     }
 }
 
-/* Lose, double or spoil an argument; the name stays. */
-static void mutate(struct oracle_gen *g, struct oracle_command *out)
+/* Lose, add or spoil an argument; the name stays. */
+static void mutate(struct oracle_gen *g, const char *text, struct oracle_command *out)
 {
     uint32_t pos = 1 + (uint32_t)prng_below(&g->rng, out->argc);
 
-    if (prng_chance(&g->rng, 1, 3) || out->argc < 2) {
-        add_value(g, out);
+    if (out->norm == ORACLE_UNORDERED) {
+        out->norm = ORACLE_SHAPE; /* HRANDFIELD without its count chooses freely */
+    }
+    if (strcmp(text, "HRANDFIELD %k") != 0 &&
+        (prng_chance(&g->rng, 1, 3) || out->argc < 2)) {
+        add_value(g, out); /* as a count it could ask for thousands of millions of fields */
     } else if (prng_chance(&g->rng, 1, 2)) {
         out->argc--;
     } else if (pos < out->argc) {
@@ -469,6 +472,7 @@ static void pick_template(struct oracle_gen *g)
     CHECK(i < ARRAY_COUNT(templates));
     (void)snprintf(g->script, sizeof(g->script), "%s", templates[i].text);
     g->script_norm = templates[i].norm;
+    g->spoil = strstr(g->script, " ; ") == NULL; /* several rely on each other */
 }
 
 static void clear(struct oracle_command *out)
@@ -497,9 +501,8 @@ void oracle_gen_next(struct oracle_gen *g, struct oracle_command *out)
     clear(out);
     out->norm = g->script_norm;
     add_words(g, out, text, 0);
-    /* Only where a spoilt argument cannot ask for what has no order. */
-    if (prng_chance(&g->rng, 1, 25)) {
-        mutate(g, out);
+    if (g->spoil && prng_chance(&g->rng, 1, 25)) {
+        mutate(g, text, out);
     }
     finish(out);
 }

@@ -79,7 +79,7 @@ static bool near_in_time(struct slice a, struct slice b, int64_t apart)
 
     return resp_item_next(a.data, a.len, &x, &used, &why) == RESP_DONE &&
            resp_item_next(b.data, b.len, &y, &used, &why) == RESP_DONE &&
-           x.kind == RESP_ITEM_INT && y.kind == RESP_ITEM_INT && x.integer > 0 && y.integer > 0 &&
+           x.kind == RESP_ITEM_INT && y.kind == RESP_ITEM_INT && x.integer >= 0 && y.integer >= 0 &&
            x.integer - y.integer <= apart && y.integer - x.integer <= apart;
 }
 

@@ -125,7 +125,7 @@ static void counters(void **state)
         {"INCRBYFLOAT f 10.5", "$4 10.5"},
         {"INCRBYFLOAT f 0.1", "$4 10.6"},
         {"INCRBYFLOAT f -5", "$3 5.6"},
-        {"INCRBYFLOAT f 5.0e3", "$6 5005.6"},
+        {"INCRBYFLOAT f 5.0e3", "$22 5005.60000000000000009"},
         {"INCRBYFLOAT f x", NOT_FLOAT},
         {"INCRBYFLOAT f inf", "-ERR increment would produce NaN or Infinity"},
         {"INCRBYFLOAT f nan", NOT_FLOAT},
