@@ -119,14 +119,12 @@ static void node_setup(struct node *n, const struct node_config *cfg, struct nod
     n->cfg = *cfg;
     n->now = n->started = now;
     n->rng.state = load_entropy(entropy, 0) ^ load_entropy(entropy, 3);
-    n->run_id = load_entropy(entropy, 2);
     n->next_conn = 2;
     n->next_session = n->next_request = n->next_token = 1;
     n->next_file = (now.wall_ms << 20) | (load_entropy(entropy, 1) & 0xfffff);
     list_init(&n->session_list);
     list_init(&n->session_dirty);
     list_init(&n->timeouts);
-    list_init(&n->guests_unused);
     n->cmd_stats = mem_zalloc(cmd_count() * sizeof n->cmd_stats[0]);
     n->slowlog_max = 128;
     n->slowlog = mem_zalloc(SLOWLOG_MAX * sizeof n->slowlog[0]);

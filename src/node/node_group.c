@@ -76,7 +76,6 @@ enum { BLOB_VERSION = 1 };
 static void encode_conf_members(const struct node *n, const struct raft_conf *conf,
                                 struct buf *out)
 {
-    uint64_t named[RAFT_PEERS_MAX];
     uint32_t count = 0;
     struct buf members = {0};
 
@@ -91,11 +90,10 @@ static void encode_conf_members(const struct node *n, const struct raft_conf *co
             in_conf = in_conf || node_of_raft_id(conf->learners[v]) == short_id;
         }
         if (in_conf && count < RAFT_PEERS_MAX) {
-            named[count++] = short_id;
+            count++;
             wire_put_member(&members, &n->map.members[i]);
         }
     }
-    (void)named;
     put_varint(out, count);
     buf_append(out, members.data, members.len);
     buf_free(&members);

@@ -49,7 +49,6 @@ enum request_origin {
     REQUEST_SESSION, /* a client of this node waits */
     REQUEST_LINK,    /* another node forwarded it; never forwarded again */
     REQUEST_CHILD,   /* part of a request that concerns several partitions */
-    REQUEST_OWN,     /* the node's own command; nobody waits */
 };
 enum request_state {
     REQUEST_NEW,
@@ -227,7 +226,6 @@ struct session {
     bool skip_next, skip_asked; /* CLIENT REPLY SKIP: the next one; asked by this one */
     bool asked_map, no_evict, no_touch, closing, dirty, reading_off, readonly;
     size_t unsent;
-    size_t argv_bytes;
     uint64_t created_us, active_us, commands;
     char addr[NODE_ADDR_MAX];
     char *name, *lib_name, *lib_ver;
@@ -275,14 +273,13 @@ struct latency_event {
 };
 struct stats {
     uint64_t connections, commands, in_bytes, out_bytes, errors;
-    uint64_t keyspace_hits, keyspace_misses, expired;
     uint64_t forwarded, proposals, lease_reads, index_reads;
     uint64_t elections, snapshots_written, snapshots_sent, snapshots_installed;
     uint64_t turns, output_cut;
     uint64_t ops_mark_us, ops_mark_commands, ops_per_s;
 };
 struct cmd_stat {
-    uint64_t calls, usec, rejected, failed;
+    uint64_t calls, rejected;
 };
 
 struct node {
@@ -299,7 +296,6 @@ struct node {
     struct wire_map map_next; /* being written */
     bool map_writing, map_dirty;
     uint64_t map_retry_us; /* not before: the disk was full */
-    uint64_t run_id;
 
     struct wal *wal;
     struct group *groups; /* map.partitions of them */
@@ -311,7 +307,6 @@ struct node {
 
     struct link links[NODE_MEMBERS_MAX];
     uint32_t link_count;
-    struct list guests_unused;
     struct guest *guests;
     uint32_t guest_count, guest_cap;
 
@@ -335,7 +330,6 @@ struct node {
     uint64_t stop_us;
     uint64_t stop_ticket;
     bool stop_said, stop_closing;
-    bool cluster_leaders_said;
     struct stats stats;
     struct cmd_stat *cmd_stats;
     struct slow_entry *slowlog; /* ring */
@@ -345,7 +339,6 @@ struct node {
     struct latency_event latency[8];
     uint32_t latency_count;
     uint32_t proto_max_bulk;
-    uint64_t turn_input_bytes;
 };
 
 /* node.c */
@@ -459,8 +452,6 @@ void node_request_in_doubt(struct node *n, struct request *r, const char *why);
 void node_reads_ready(struct group *g); /* READING ones whose index is applied */
 void node_read_right(struct node *n, uint64_t token, struct raft_index index);
 void node_read_lost(struct node *n, uint64_t token);
-void node_propose_own(struct group *g, const struct cmd *cmd, uint32_t argc,
-                      const struct slice *argv);
 
 /* node_fanout.c */
 enum fanout_kind {

@@ -96,8 +96,6 @@ struct resp_writer node_request_writer(struct node *n, struct request *r)
         w.mute = true;
     } else if (r->origin == REQUEST_SESSION && at_head(r)) {
         w.out = &r->session->out;
-    } else if (r->origin == REQUEST_OWN) {
-        w.mute = true;
     }
     return w;
 }
@@ -144,9 +142,6 @@ static void finish(struct node *n, struct request *r, enum wire_outcome outcome)
         node_request_free(n, child);
         return;
     }
-    case REQUEST_OWN:
-        node_request_free(n, r);
-        return;
     }
 }
 

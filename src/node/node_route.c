@@ -260,16 +260,6 @@ void node_read_lost(struct node *n, uint64_t token)
     }
 }
 
-void node_propose_own(struct group *g, const struct cmd *cmd, uint32_t argc,
-                      const struct slice *argv)
-{
-    struct request *r = node_request_new(g->node, REQUEST_OWN, cmd, g->partition);
-
-    if (propose(g, r, argc, argv) != SENT) {
-        node_request_free(g->node, r);
-    }
-}
-
 /* Items whose time has come go through the log, a bounded number at once. */
 void node_expire_tick(struct node *n)
 {
