@@ -232,7 +232,7 @@ def scenario_emptied():
         if lost.alive():
             expect(lost.info().get("partitions_here", "0") == "0",
                    "an emptied node takes part again as if it had its log")
-            lost.kill()
+        lost.kill()
         refusal = lost.log().strip().split("\n")[-1]
         lost.start_args = ["--join", "%s:%d,%s:%d" % (c[1].peer + c[2].peer)]
         lost.start()
