@@ -446,7 +446,9 @@ void sim_host_start_in(struct sim_world *w, struct sim_host *h, uint64_t delay_u
 
 static void node_stopped(struct sim_world *w, struct sim_host *h, const struct node_effect *e)
 {
-    bool allowed = h->stopping || w->opt.fault[SIM_FAULT_DISK_ERROR];
+    /* Before a node serves there is nothing it could keep read-only. */
+    bool too_early = e->err == ERR_NO_SPACE && node_partition_count(h->node) == 0;
+    bool allowed = h->stopping || too_early || w->opt.fault[SIM_FAULT_DISK_ERROR];
 
     sim_say(w, SIM_LOG_SHORT, "n%u stops: %s %s", h->id, err_name(e->err),
             e->err == ERR_OK ? "" : e->why.text);

@@ -70,7 +70,7 @@ static void draw_faults(struct sim_options *o, struct prng *p)
     uint64_t density = PICK(p, 1, 2, 3); /* of 4: few classes, half, most */
 
     o->latency_us = PICK(p, 50, 100, 500, 2000, 10000);
-    o->jitter_us = o->latency_us * PICK(p, 0, 1, 1, 5);
+    o->jitter_us = o->latency_us * PICK(p, 0, 1, 1, o->latency_us < 10000 ? 5 : 1);
     o->cut_permille = (uint32_t)PICK(p, 0, 20, 200);
     o->disk_write_us = PICK(p, 10, 50, 200);
     o->disk_sync_us = PICK(p, 100, 200, 1000, 10000, 50000);
@@ -89,6 +89,17 @@ static void draw_faults(struct sim_options *o, struct prng *p)
     o->faults_while_founding = prng_chance(p, 1, 4);
 }
 
+/* Timeouts that no healthy network or disk could meet would only show that they are wrong. */
+static void make_timeouts_sane(struct sim_options *o)
+{
+    uint64_t least = 10 * (o->latency_us + o->jitter_us) + 4 * o->disk_sync_us;
+
+    if (o->election_us_min < least) {
+        o->election_us_max = o->election_us_max * least / o->election_us_min;
+        o->election_us_min = least;
+    }
+}
+
 void sim_options_draw(struct sim_options *o)
 {
     struct prng p = {o->seed ^ 0x5ee0d5ee0dULL};
@@ -96,6 +107,7 @@ void sim_options_draw(struct sim_options *o)
     draw_product(o, &p);
     draw_workload(o, &p);
     draw_faults(o, &p);
+    make_timeouts_sane(o);
     CHECK(o->hosts >= 1 && o->hosts <= SIM_HOSTS_MAX);
     CHECK(o->clients >= 1 && o->clients <= SIM_CLIENTS_MAX);
     CHECK(o->keys >= 1 && o->keys <= SIM_KEYS_MAX);

@@ -24,6 +24,7 @@ enum sim_log { SIM_LOG_NONE, SIM_LOG_SHORT, SIM_LOG_FULL };
     X(SIM_BUG_FSYNC_LIES, "fsync-lies", "the disk reports a sync that did not happen")             \
     X(SIM_BUG_FIGURE8, "figure8", "raft commits entries of older terms by counting [R s5.4.2]")    \
     X(SIM_BUG_LEASE_FOREVER, "lease-forever", "raft never lets a lease end")                       \
+    X(SIM_BUG_OLD_LOG, "old-log-vote", "raft votes for candidates with older logs [R s5.4.1]")     \
     X(SIM_BUG_APPLY_TWICE, "apply-twice", "the simulated client sends a write twice")
 #define SIM_BUG_ENUM(id, name, what) id,
 enum sim_bug { SIM_BUG_LIST(SIM_BUG_ENUM) SIM_BUG_COUNT };

@@ -3,6 +3,10 @@
 
 /* --- life --- */
 
+#ifdef SYNOD_PLANTED
+unsigned raft_planted;
+#endif
+
 struct raft *raft_create(const struct raft_config *cfg, const struct raft_recovered *rec)
 {
     struct raft *r = MEM_NEW(struct raft);

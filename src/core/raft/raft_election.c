@@ -198,6 +198,9 @@ static bool up_to_date(const struct raft *r, const struct raft_msg *m)
 {
     uint64_t last = raft_log_last(&r->log), last_term = raft_log_term(&r->log, last);
 
+    if ((raft_planted & RAFT_PLANTED_OLD_LOG) != 0) {
+        return true;
+    }
     return m->log_term.n != last_term ? m->log_term.n > last_term : m->index.n >= last;
 }
 

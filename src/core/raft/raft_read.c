@@ -30,6 +30,9 @@ bool raft_lease_valid(const struct raft *r, uint64_t now_us)
     }
     heard = raft_quorum(r, now, stamp_of);
     lease_us = cfg->election_us_min - cfg->election_us_min * cfg->lease_drift_ppm / 1000000;
+    if ((raft_planted & RAFT_PLANTED_LEASE) != 0) {
+        return heard > 0;
+    }
     return heard > 0 && now < heard + lease_us;
 }
 

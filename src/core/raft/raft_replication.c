@@ -111,7 +111,8 @@ void raft_advance_commit(struct raft *r)
     reached = raft_quorum(r, r->log.durable, match_of);
     /* Only entries of the own term are committed by counting; the ones before
      * them follow [R s5.4.2, figure 8]. */
-    if (reached > r->commit.n && raft_log_term(&r->log, reached) == r->hard.term.n) {
+    if (reached > r->commit.n && (raft_log_term(&r->log, reached) == r->hard.term.n ||
+                                  (raft_planted & RAFT_PLANTED_FIGURE8) != 0)) {
         commit_to(r, reached);
         raft_conf_committed(r);
     }
