@@ -157,8 +157,7 @@ static void field_put(struct call *c, const struct field_op *op, struct slice va
     for (size_t i = last + 1; i-- > first; mask >>= 8, bits >>= 8) {
         bytes[i - first] = (uint8_t)((value.data[i] & ~(uint8_t)mask) | (uint8_t)bits);
     }
-    (void)store_string_write(c->store, c->argv[1], first,
-                             (struct slice){bytes, last - first + 1});
+    (void)store_string_write(c->store, c->argv[1], first, (struct slice){bytes, last - first + 1});
     c->changed = true;
 }
 

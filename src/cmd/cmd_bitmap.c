@@ -67,8 +67,8 @@ void cmd_setbit(struct call *c)
     if (!cmd_bitmap_grow(c, offset)) {
         return;
     }
-    byte = store_string(store_find_write(c->store, c->argv[1], c->now_ms), scratch)
-               .data[offset >> 3];
+    byte =
+        store_string(store_find_write(c->store, c->argv[1], c->now_ms), scratch).data[offset >> 3];
     mask = (uint8_t)(0x80U >> (offset & 7));
     if (((byte & mask) != 0) != (bit != 0)) {
         byte ^= mask;
@@ -88,8 +88,7 @@ void cmd_getbit(struct call *c)
     uint64_t offset;
     int bit = 0;
 
-    if (!cmd_bitmap_offset(c, 2, 0, &offset) ||
-        !cmd_find_read(c, c->argv[1], STORE_STRING, &it)) {
+    if (!cmd_bitmap_offset(c, 2, 0, &offset) || !cmd_find_read(c, c->argv[1], STORE_STRING, &it)) {
         return;
     }
     if (it != NULL && offset >> 3 < store_string_len(it)) {

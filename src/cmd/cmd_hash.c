@@ -149,8 +149,7 @@ void cmd_hincrbyfloat(struct call *c)
     if (!cmd_find_write(c, c->argv[1], STORE_HASH, &it)) {
         return;
     }
-    if (it != NULL && store_hash_get(it, c->argv[2], &old) &&
-        !cmd_parse_long_double(old, &value)) {
+    if (it != NULL && store_hash_get(it, c->argv[2], &old) && !cmd_parse_long_double(old, &value)) {
         resp_put_error(&c->out, "ERR hash value is not a float");
         return;
     }
@@ -499,8 +498,9 @@ void cmd_hrandfield(struct call *c)
             return;
         }
         if (count == INT64_MIN) { /* has no opposite */
-            resp_put_errorf(&c->out, "ERR value is out of range, value must between %" PRId64
-                            " and %" PRId64, -INT64_MAX, INT64_MAX);
+            resp_put_errorf(
+                &c->out, "ERR value is out of range, value must between %" PRId64 " and %" PRId64,
+                -INT64_MAX, INT64_MAX);
             return;
         }
         if (c->argc > 4 || (with_values && !cmd_arg_is(c, 3, SLICE("WITHVALUES")))) {

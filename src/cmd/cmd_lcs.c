@@ -16,9 +16,9 @@ struct lcs {
     struct slice a, b;
     bool want_len, want_idx, want_match_len;
     int64_t min_match_len;
-    uint8_t *up;     /* one bit per cell (i, j), i and j from 1: go to (i - 1, j) */
-    uint32_t length; /* of the longest common subsequence */
-    struct buf found; /* the subsequence itself, filled from its end */
+    uint8_t *up;       /* one bit per cell (i, j), i and j from 1: go to (i - 1, j) */
+    uint32_t length;   /* of the longest common subsequence */
+    struct buf found;  /* the subsequence itself, filled from its end */
     struct buf ranges; /* struct lcs_range, in the order of the reply: last match first */
 };
 /* A run of equal bytes, both ends included. */

@@ -386,7 +386,8 @@ void cmd_incrbyfloat(struct call *c)
         return;
     }
     printed = (struct slice){(const uint8_t *)text, cmd_print_long_double(value, text)};
-    (void)store_set_string(c->store, c->argv[1], printed, it == NULL ? 0 : store_item_expire_ms(it));
+    (void)store_set_string(c->store, c->argv[1], printed,
+                           it == NULL ? 0 : store_item_expire_ms(it));
     c->changed = true;
     resp_put_bulk(&c->out, printed);
 }

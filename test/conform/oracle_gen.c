@@ -10,14 +10,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-struct template {
+struct command_template {
     const char *family;
     unsigned weight;
     enum oracle_norm norm;
     const char *text;
 };
 
-static const struct template templates[] = {
+static const struct command_template templates[] = {
     {"string", 8, ORACLE_EXACT, "SET %k %v"},
     {"string", 12, ORACLE_EXACT, "SET %k %v %G*"},
     {"string", 6, ORACLE_EXACT, "GET %k"},
@@ -164,6 +164,7 @@ static const struct kind {
     {'H', {"-9223372036854775808", "9223372036854775807", "4611686018427387904", "x"}},
 };
 
+/* clang-format off */
 static const char *const ints[] = {
     "0", "1", "-1", "2", "10", "-10", "100", "127", "128", "-128", "-129", "255", "256", "32767",
     "2147483647", "-2147483648", "4294967296", "4611686018427387904", "9223372036854775806",
@@ -180,9 +181,10 @@ static const char *const floats[] = {
     "3.141592653589793238462643383279502884197", "17179869184.0000000001",
 };
 static const char *const patterns[] = {
-    "*", "k*", "k?", "k[0-3]", "k[^0-3]", "f*", "*1", "\\k1", "[a-z]*", "k[3-0]", "k[", "k\\", "**1",
-    "", "?", "[^k]*", "f[1\\-3]*", "*k*1*", "kk*", "f1[0-9]", "k[]1]",
+    "*", "k*", "k?", "k[0-3]", "k[^0-3]", "f*", "*1", "\\k1", "[a-z]*", "k[3-0]", "k[", "k\\",
+    "**1", "", "?", "[^k]*", "f[1\\-3]*", "*k*1*", "kk*", "f1[0-9]", "k[]1]",
 };
+/* clang-format on */
 
 bool oracle_gen_init(struct oracle_gen *g, const char *family, uint64_t seed)
 {
@@ -260,8 +262,14 @@ static void add_value(struct oracle_gen *g, struct oracle_command *out)
 /* Seconds or milliseconds from now, or absolute. */
 static void add_time(struct oracle_gen *g, struct oracle_command *out, bool relative, bool millis)
 {
-    static const char *const odd[] = {"0", "-1", "9223372036854775807", "-9223372036854775808",
-                                      "9223372036854775", "9223372036854776", "x", "1.5"};
+    static const char *const odd[] = {"0",
+                                      "-1",
+                                      "9223372036854775807",
+                                      "-9223372036854775808",
+                                      "9223372036854775",
+                                      "9223372036854776",
+                                      "x",
+                                      "1.5"};
     int64_t seconds;
 
     if (prng_chance(&g->rng, 1, 8)) {
@@ -273,8 +281,8 @@ static void add_time(struct oracle_gen *g, struct oracle_command *out, bool rela
     if (!relative) {
         seconds = prng_chance(&g->rng, 1, 4) ? 1000 : 5000000000 + seconds;
     }
-    add_int(out, millis ? seconds * 1000 + (int64_t)prng_below(&g->rng, relative ? 1 : 1000)
-                        : seconds);
+    add_int(out,
+            millis ? seconds * 1000 + (int64_t)prng_below(&g->rng, relative ? 1 : 1000) : seconds);
 }
 
 static void add_field(struct oracle_gen *g, struct oracle_command *out)
@@ -292,8 +300,8 @@ static void add_field(struct oracle_gen *g, struct oracle_command *out)
 
 static void add_offset(struct oracle_gen *g, struct oracle_command *out)
 {
-    static const char *const odd[] = {"-1", "4294967296", "#-1", "#", "", "x", "#x", "+1", "#0x1",
-                                      "9223372036854775807", "01"};
+    static const char *const odd[] = {
+        "-1", "4294967296", "#-1", "#", "", "x", "#x", "+1", "#0x1", "9223372036854775807", "01"};
     char text[32];
 
     if (prng_chance(&g->rng, 1, 30)) {
@@ -442,8 +450,7 @@ static void mutate(struct oracle_gen *g, const char *text, struct oracle_command
     if (out->norm == ORACLE_UNORDERED) {
         out->norm = ORACLE_SHAPE; /* HRANDFIELD without its count chooses freely */
     }
-    if (strcmp(text, "HRANDFIELD %k") != 0 &&
-        (prng_chance(&g->rng, 1, 3) || out->argc < 2)) {
+    if (strcmp(text, "HRANDFIELD %k") != 0 && (prng_chance(&g->rng, 1, 3) || out->argc < 2)) {
         add_value(g, out); /* as a count it could ask for thousands of millions of fields */
     } else if (prng_chance(&g->rng, 1, 2)) {
         out->argc--;
@@ -512,9 +519,8 @@ bool oracle_gen_dump(unsigned pos, struct oracle_command *out)
     static const struct {
         const char *name;
         enum oracle_norm norm;
-    } shows[] = {{"TYPE", ORACLE_EXACT},     {"PEXPIRETIME", ORACLE_MILLIS},
-                 {"GET", ORACLE_EXACT},      {"STRLEN", ORACLE_EXACT},
-                 {"HGETALL", ORACLE_PAIRS},  {"HLEN", ORACLE_EXACT}};
+    } shows[] = {{"TYPE", ORACLE_EXACT},   {"PEXPIRETIME", ORACLE_MILLIS}, {"GET", ORACLE_EXACT},
+                 {"STRLEN", ORACLE_EXACT}, {"HGETALL", ORACLE_PAIRS},      {"HLEN", ORACLE_EXACT}};
     char key[8];
 
     clear(out);

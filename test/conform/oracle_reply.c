@@ -2,8 +2,8 @@
  *
  * Both are rendered as text in which what may differ has been evened out: items
  * without order are sorted, random choices become their kind. */
-#include "oracle.h"
 #include "base/base_mem.h"
+#include "oracle.h"
 #include "resp/resp.h"
 
 #include <stdlib.h>
@@ -24,8 +24,8 @@ static size_t render_items(struct buf *out, struct slice in, size_t count, size_
     size_t used = 0, groups = (count + group - 1) / group;
 
     for (size_t i = 0; i < count; i++) {
-        used += render(&parts[i / group], (struct slice){in.data + used, in.len - used},
-                       ORACLE_EXACT);
+        used +=
+            render(&parts[i / group], (struct slice){in.data + used, in.len - used}, ORACLE_EXACT);
     }
     qsort(parts, groups, sizeof(*parts), compare_bufs);
     for (size_t i = 0; i < groups; i++) {
@@ -78,8 +78,8 @@ static bool near_in_time(struct slice a, struct slice b, int64_t apart)
     size_t used;
 
     return resp_item_next(a.data, a.len, &x, &used, &why) == RESP_DONE &&
-           resp_item_next(b.data, b.len, &y, &used, &why) == RESP_DONE &&
-           x.kind == RESP_ITEM_INT && y.kind == RESP_ITEM_INT && x.integer >= 0 && y.integer >= 0 &&
+           resp_item_next(b.data, b.len, &y, &used, &why) == RESP_DONE && x.kind == RESP_ITEM_INT &&
+           y.kind == RESP_ITEM_INT && x.integer >= 0 && y.integer >= 0 &&
            x.integer - y.integer <= apart && y.integer - x.integer <= apart;
 }
 

@@ -192,8 +192,10 @@ static void counting_agrees_with_its_twin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(single_bits), cmocka_unit_test(count_and_find),
-        cmocka_unit_test(operations),  cmocka_unit_test(fields),
+        cmocka_unit_test(single_bits),
+        cmocka_unit_test(count_and_find),
+        cmocka_unit_test(operations),
+        cmocka_unit_test(fields),
         cmocka_unit_test(counting_agrees_with_its_twin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

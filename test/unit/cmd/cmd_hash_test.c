@@ -253,10 +253,10 @@ static void random_is_uniform(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields),         cmocka_unit_test(wrong_type),
-        cmocka_unit_test(counters),       cmocka_unit_test(expired),
-        cmocka_unit_test(scan),           cmocka_unit_test(scan_finds_all),
-        cmocka_unit_test(random_errors),  cmocka_unit_test(random_is_uniform),
+        cmocka_unit_test(fields),        cmocka_unit_test(wrong_type),
+        cmocka_unit_test(counters),      cmocka_unit_test(expired),
+        cmocka_unit_test(scan),          cmocka_unit_test(scan_finds_all),
+        cmocka_unit_test(random_errors), cmocka_unit_test(random_is_uniform),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

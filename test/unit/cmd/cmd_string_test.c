@@ -165,8 +165,7 @@ static void ranges(void **state)
         {"EXISTS none", ":0"},
         {"SETRANGE s 1 \"\"", ":11"},
         {"SETRANGE s -1 x", "-ERR offset is out of range"},
-        {"SETRANGE s 536870912 x",
-         "-ERR string exceeds maximum allowed size (proto-max-bulk-len)"},
+        {"SETRANGE s 536870912 x", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)"},
         {"SETRANGE s 9223372036854775807 x",
          "-ERR string exceeds maximum allowed size (proto-max-bulk-len)"},
         {"SET i 100", "+OK"},
@@ -208,13 +207,11 @@ static void lcs(void **state)
         {"MSET a ohmytext b mynewtext", "+OK"},
         {"LCS a b", "$6 mytext"},
         {"LCS a b LEN", ":6"},
-        {"LCS a b IDX",
-         "*4 $7 matches *2 *2 *2 :4 :7 *2 :5 :8 *2 *2 :2 :3 *2 :0 :1 $3 len :6"},
+        {"LCS a b IDX", "*4 $7 matches *2 *2 *2 :4 :7 *2 :5 :8 *2 *2 :2 :3 *2 :0 :1 $3 len :6"},
         {"LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN",
          "*4 $7 matches *1 *3 *2 :4 :7 *2 :5 :8 :4 $3 len :6"},
         {"LCS a none", "$0 "},
-        {"LCS a b LEN IDX",
-         "-ERR If you want both the length and indexes, please just use IDX."},
+        {"LCS a b LEN IDX", "-ERR If you want both the length and indexes, please just use IDX."},
         {"LCS a b MINMATCHLEN", SYNTAX},
         {"LCS a b MINMATCHLEN x", NOT_INT},
         {"HSET h f v", ":1"},
@@ -238,14 +235,14 @@ static void changed_is_told(void **state)
         const char *command;
         bool changed;
     } rows[] = {
-        {"GET a", false},        {"SET a 1", true},         {"SET a 1 NX", false},
-        {"SETNX a 1", false},    {"SET b 1 XX", false},     {"GETDEL b", false},
-        {"GETEX a", false},      {"GETEX a PERSIST", false}, {"GETEX a EX 5", true},
-        {"GETEX a PERSIST", true}, {"APPEND a \"\"", false}, {"SETRANGE a 1 \"\"", false},
-        {"INCR a", true},        {"INCRBY a x", false},     {"MSETNX a 1 b 2", false},
-        {"SETBIT a 0 0", false}, {"SETBIT a 0 1", true},    {"GETDEL a", true},
-        {"BITOP AND a b c", false}, {"HDEL h f", false},    {"HSET h f v", true},
-        {"HSETNX h f v", false}, {"HDEL h f f", true},
+        {"GET a", false},           {"SET a 1", true},          {"SET a 1 NX", false},
+        {"SETNX a 1", false},       {"SET b 1 XX", false},      {"GETDEL b", false},
+        {"GETEX a", false},         {"GETEX a PERSIST", false}, {"GETEX a EX 5", true},
+        {"GETEX a PERSIST", true},  {"APPEND a \"\"", false},   {"SETRANGE a 1 \"\"", false},
+        {"INCR a", true},           {"INCRBY a x", false},      {"MSETNX a 1 b 2", false},
+        {"SETBIT a 0 0", false},    {"SETBIT a 0 1", true},     {"GETDEL a", true},
+        {"BITOP AND a b c", false}, {"HDEL h f", false},        {"HSET h f v", true},
+        {"HSETNX h f v", false},    {"HDEL h f f", true},
     };
     struct transcript t;
 
