@@ -36,11 +36,11 @@ struct demo {
 
 static int usage(FILE *to, int status)
 {
-    (void)fprintf(to,
-                  "usage: synod demo [--nodes N] [--dir DIR] [--port BASE] [--io HOW] "
-                  "[--log-level L]\n"
-                  "  N nodes (default 3) on 127.0.0.1:BASE, BASE+1, ... (default 7001), data in DIR\n"
-                  "  (default ./synod-demo), which a later start finds again; Ctrl-C stops all\n");
+    (void)fprintf(
+        to, "usage: synod demo [--nodes N] [--dir DIR] [--port BASE] [--io HOW] "
+            "[--log-level L]\n"
+            "  N nodes (default 3) on 127.0.0.1:BASE, BASE+1, ... (default 7001), data in DIR\n"
+            "  (default ./synod-demo), which a later start finds again; Ctrl-C stops all\n");
     return status;
 }
 
@@ -149,10 +149,11 @@ static bool same_as_before(const struct demo *d)
 
         (void)fclose(f);
         if (fields == 2 && (nodes != d->nodes || port != d->port)) {
-            (void)fprintf(stderr,
-                          "synod: %s holds a demo of %d nodes on port %d; say --nodes %d --port %d, "
-                          "or choose another --dir\n",
-                          d->dir, nodes, port, nodes, port);
+            (void)fprintf(
+                stderr,
+                "synod: %s holds a demo of %d nodes on port %d; say --nodes %d --port %d, "
+                "or choose another --dir\n",
+                d->dir, nodes, port, nodes, port);
             return false;
         }
         return true;

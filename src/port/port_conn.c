@@ -126,7 +126,8 @@ void port_on_accept(struct port *p, struct port_listener *l, int fd)
         p->rejected++;
         if (p->now_us - p->full_logged_us > 1000000) {
             p->full_logged_us = p->now_us;
-            port_log(NODE_LOG_WARN, "connection refused: the limit of open files is near limit=%llu",
+            port_log(NODE_LOG_WARN,
+                     "connection refused: the limit of open files is near limit=%llu",
                      (unsigned long long)p->files_max);
         }
         (void)close(fd);

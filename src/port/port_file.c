@@ -18,15 +18,15 @@ enum { FILES_MAX = 32, ZERO_BYTES = 256 << 10, WRITE_BEHIND_BYTES = 8 << 20 };
 
 struct file_entry {
     char path[DISK_PATH_MAX];
-    int fd;            /* buffered */
-    int direct_fd;     /* O_DIRECT | O_DSYNC; -1: not opened yet */
-    bool no_direct;    /* the file system cannot */
-    bool created;      /* by us: its directory is not synced yet */
-    bool failed;       /* a sync failed: what the kernel holds is unknown; never again */
-    bool gone;         /* no longer under this path: the last user closes it */
+    int fd;         /* buffered */
+    int direct_fd;  /* O_DIRECT | O_DSYNC; -1: not opened yet */
+    bool no_direct; /* the file system cannot */
+    bool created;   /* by us: its directory is not synced yet */
+    bool failed;    /* a sync failed: what the kernel holds is unknown; never again */
+    bool gone;      /* no longer under this path: the last user closes it */
     unsigned users;
-    uint64_t used;     /* when, in operations */
-    uint64_t behind;   /* bytes written since write-back was started */
+    uint64_t used;   /* when, in operations */
+    uint64_t behind; /* bytes written since write-back was started */
 };
 struct port_files {
     int dirfd;

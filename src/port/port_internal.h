@@ -18,18 +18,18 @@
 
 enum {
     PORT_BACKLOG = 1024,
-    PORT_FILES_RESERVE = 128,             /* for segments, links and the rest */
-    PORT_LINGER_US = 2000000,             /* a closed connection may still flush this long */
-    PORT_DIAL_US = 3000000,               /* then a connect has failed */
-    PORT_ACCEPT_PAUSE_US = 50000,         /* after running out of files */
-    PORT_STOP_US = 15000000,              /* a clean stop that takes longer is abandoned */
-    PORT_SENT_STEP_BYTES = 128 << 10,     /* progress worth telling */
-    PORT_SENT_URGENT_BYTES = 32 << 10,    /* so much had piled up: tell at once */
-    PORT_IOV_MAX = 32,                    /* buffers in one send */
-    PORT_EPOLL_ARENA_BYTES = 2 << 20,     /* input of one turn */
-    PORT_EPOLL_READ_BYTES = 128 << 10,    /* and of one connection in it */
-    PORT_URING_BUFFERS = 256,             /* times */
-    PORT_URING_BUFFER_BYTES = 16 << 10,   /* = input of one turn */
+    PORT_FILES_RESERVE = 128,           /* for segments, links and the rest */
+    PORT_LINGER_US = 2000000,           /* a closed connection may still flush this long */
+    PORT_DIAL_US = 3000000,             /* then a connect has failed */
+    PORT_ACCEPT_PAUSE_US = 50000,       /* after running out of files */
+    PORT_STOP_US = 15000000,            /* a clean stop that takes longer is abandoned */
+    PORT_SENT_STEP_BYTES = 128 << 10,   /* progress worth telling */
+    PORT_SENT_URGENT_BYTES = 32 << 10,  /* so much had piled up: tell at once */
+    PORT_IOV_MAX = 32,                  /* buffers in one send */
+    PORT_EPOLL_ARENA_BYTES = 2 << 20,   /* input of one turn */
+    PORT_EPOLL_READ_BYTES = 128 << 10,  /* and of one connection in it */
+    PORT_URING_BUFFERS = 256,           /* times */
+    PORT_URING_BUFFER_BYTES = 16 << 10, /* = input of one turn */
     PORT_URING_ENTRIES = 1024,
 };
 
@@ -57,20 +57,20 @@ struct port_conn {
     bool reading; /* the node wants to read */
     bool ended;   /* the end was seen, the node not told yet */
     int end_errno;
-    uint32_t gated;      /* buffers of it waiting for a ticket */
-    uint64_t fed_turn;   /* the last turn that gave it bytes */
-    size_t unsent;       /* bytes queued, gated ones not counted */
-    size_t reported;     /* unsent as the node was last told, or made it */
-    size_t peak;         /* largest unsent since then */
-    size_t out_pos;      /* sent bytes of the first buffer */
+    uint32_t gated;    /* buffers of it waiting for a ticket */
+    uint64_t fed_turn; /* the last turn that gave it bytes */
+    size_t unsent;     /* bytes queued, gated ones not counted */
+    size_t reported;   /* unsent as the node was last told, or made it */
+    size_t peak;       /* largest unsent since then */
+    size_t out_pos;    /* sent bytes of the first buffer */
     struct port_out *out_head, *out_tail;
-    struct buf held;     /* came after reading was stopped */
+    struct buf held;      /* came after reading was stopped */
     uint64_t deadline_us; /* while in_deadline is linked */
     struct list in_dirty, in_sent, in_again, in_deadline;
     /* The backend's. */
     struct list in_rearm;
     bool recv_armed, recv_stopping, send_busy;
-    uint32_t io_ops;     /* uring: requests in the kernel; epoll: events asked for */
+    uint32_t io_ops; /* uring: requests in the kernel; epoll: events asked for */
 };
 
 /* What a turn collected, fed to the node in this order. */
@@ -123,16 +123,16 @@ void port_conn_released(struct port *p, struct port_conn *c);
 unsigned port_conn_iov(const struct port_conn *c, struct iovec *iov, unsigned max);
 
 void port_conn_send(struct port *p, struct port_conn *c, struct buf *data); /* takes it */
-void port_conn_close(struct port *p, struct port_conn *c);  /* the node's NODE_CLOSE */
+void port_conn_close(struct port *p, struct port_conn *c); /* the node's NODE_CLOSE */
 void port_conn_read(struct port *p, struct port_conn *c, bool on);
 void port_conn_dial(struct port *p, uint64_t id, const char *addr);
 void port_conn_resolved(struct port *p, uint64_t id, const struct sockaddr_storage *to, int error);
 void port_conn_tell(struct port *p, const struct port_event *e); /* one event to the node */
 void port_conn_tell_sent(struct port *p);
-void port_conn_again(struct port *p);       /* what was held back, as events of this turn */
-void port_conn_flush_all(struct port *p);   /* start sending what the turn queued */
+void port_conn_again(struct port *p);     /* what was held back, as events of this turn */
+void port_conn_flush_all(struct port *p); /* start sending what the turn queued */
 void port_conn_deadlines(struct port *p, uint64_t now_us);
-void port_conn_bury(struct port *p);        /* free the released ones */
+void port_conn_bury(struct port *p); /* free the released ones */
 void port_conn_destroy_all(struct port *p);
 void port_conn_maybe_shut(struct port *p, struct port_conn *c);
 /* A buffer held back for its ticket may go now; takes it. */
@@ -229,7 +229,7 @@ struct port_lanes {
 MUST_USE enum err port_lanes_start(struct port_lanes *l, int dirfd, int wake_fd, struct diag *why);
 void port_lanes_put(struct port_lanes *l, unsigned lane, struct port_item *item);
 struct port_item *port_lanes_take(struct port_lanes *l); /* all completions, oldest first */
-void port_lanes_stop(struct port_lanes *l); /* after everything put has run */
+void port_lanes_stop(struct port_lanes *l);              /* after everything put has run */
 void port_item_free(struct port_item *item);
 
 /* ---- gauges (port_sys.c) ---- */

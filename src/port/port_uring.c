@@ -19,10 +19,10 @@ enum { TAG_RECV, TAG_SEND, TAG_DIAL, TAG_CANCEL, TAG_ACCEPT, TAG_WAKE, TAG_MASK 
 struct uring_io {
     struct io_uring ring;
     struct io_uring_buf_ring *bufs;
-    uint8_t *memory;                     /* of the buffers */
-    uint16_t taken[PORT_URING_BUFFERS];  /* given to the node in this turn */
+    uint8_t *memory;                    /* of the buffers */
+    uint16_t taken[PORT_URING_BUFFERS]; /* given to the node in this turn */
     unsigned taken_count;
-    struct list rearm;  /* connections whose receive ended although they want more */
+    struct list rearm; /* connections whose receive ended although they want more */
     bool wake_armed, woken;
     /* Headers of sends not yet submitted; the kernel copies them at submission. */
     struct msghdr msgs[MSGS];

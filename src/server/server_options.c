@@ -141,6 +141,7 @@ static bool set_bootstrap(struct server_options *o, const char *v)
         return strcmp(v, "no") == 0;
     }
     o->node.start = NODE_START_BOOTSTRAP;
+    o->bootstrap = true;
     return true;
 }
 
@@ -213,7 +214,8 @@ static const struct row rows[] = {
     {"workers", "N", set_workers, "1: a node has one worker in this version", "threads that serve"},
     {"zone", "N", set_zone, "a number of 0..4294967295",
      "failure zone; replicas are spread over zones"},
-    {"replicas", "N", set_replicas, "a number of 1..7", "of each partition; default 3; founding only"},
+    {"replicas", "N", set_replicas, "a number of 1..7",
+     "of each partition; default 3; founding only"},
     {"partitions", "P", set_partitions, "a power of two, 1..16384", "default 64; founding only"},
     {"maxclients", "N", set_maxclients, "a number of 1..1000000", "connections; default 10000"},
     {"config", "FILE", set_config, "a file name of at most 255 characters",
@@ -301,8 +303,8 @@ enum err server_options_flags(struct server_options *o, int argc, char **argv, s
         const char *arg = argv[i];
         const char *equals = strchr(arg, '=');
         size_t len = equals != NULL ? (size_t)(equals - arg) : strlen(arg);
-        const struct row *r = len > 2 && strncmp(arg, "--", 2) == 0 ? row_find(arg + 2, len - 2)
-                                                                    : NULL;
+        const struct row *r =
+            len > 2 && strncmp(arg, "--", 2) == 0 ? row_find(arg + 2, len - 2) : NULL;
 
         if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
             o->help = true;
@@ -325,8 +327,8 @@ enum err server_options_flags(struct server_options *o, int argc, char **argv, s
     return err;
 }
 
-static enum err line_set(struct server_options *o, const char *name, unsigned number_of,
-                         char *line, struct diag *why)
+static enum err line_set(struct server_options *o, const char *name, unsigned number_of, char *line,
+                         struct diag *why)
 {
     char *key = line + strspn(line, " \t\r");
     size_t len = strcspn(key, " \t\r");
@@ -438,8 +440,8 @@ static enum err finish_addresses(struct server_options *o, struct diag *why)
 
 enum err server_options_finish(struct server_options *o, struct diag *why)
 {
-    int starts = ((o->given & bit_of("found")) != 0) + (o->node.start == NODE_START_BOOTSTRAP) +
-                 ((o->given & bit_of("join")) != 0);
+    int starts =
+        ((o->given & bit_of("found")) != 0) + o->bootstrap + ((o->given & bit_of("join")) != 0);
 
     if (o->dir[0] == '\0') {
         diag_set(why, "--dir DIR is missing: where the node keeps its data");

@@ -16,6 +16,7 @@ struct server_options {
     enum port_io io;
     enum node_log_level log_level;
     bool help;
+    bool bootstrap;
     uint64_t given; /* a bit per row of the table */
 };
 void server_options_init(struct server_options *o);
@@ -25,8 +26,8 @@ void server_options_init(struct server_options *o);
 MUST_USE enum err server_options_flags(struct server_options *o, int argc, char **argv,
                                        struct diag *why);
 /* The text of a configuration file, for what no flag has set; name is for messages. */
-MUST_USE enum err server_options_text(struct server_options *o, const char *name,
-                                      struct slice text, struct diag *why);
+MUST_USE enum err server_options_text(struct server_options *o, const char *name, struct slice text,
+                                      struct diag *why);
 /* Check the whole and fill in what follows from the rest. */
 MUST_USE enum err server_options_finish(struct server_options *o, struct diag *why);
 /* One line per flag, for --help. */

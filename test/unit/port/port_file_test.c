@@ -289,11 +289,16 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(write_and_read),       TEST(blocks_past_the_cache),
-        TEST(cache_follows_names),  TEST(replace_is_whole),
-        TEST(many_files),           TEST(device_without_space),
-        TEST(failed_sync_sticks),   TEST(full_disk),
-        TEST(boot_lists_by_name),   TEST(directory_is_locked),
+        TEST(write_and_read),
+        TEST(blocks_past_the_cache),
+        TEST(cache_follows_names),
+        TEST(replace_is_whole),
+        TEST(many_files),
+        TEST(device_without_space),
+        TEST(failed_sync_sticks),
+        TEST(full_disk),
+        TEST(boot_lists_by_name),
+        TEST(directory_is_locked),
         TEST(directory_of_another_format),
     };
 
