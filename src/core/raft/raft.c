@@ -55,19 +55,17 @@ void raft_destroy(struct raft *r)
 }
 
 /* Leftovers of a log that a snapshot replaced: they follow an entry that is not the
- * snapshot's. Lower terms give them away. Skipped, until something fits. */
+ * snapshot's. A term lower than the one before gives away the first; the rest
+ * continue it, or replace a part of it. Skipped, until something fits. */
 static bool restore_stale(struct raft *r, const struct raft_entry *e)
 {
     uint64_t last = raft_log_last(&r->log);
-    bool run = r->restore_stale_next != 0 && e->index.n == r->restore_stale_next;
-    bool older = e->index.n == last + 1 && e->term.n < raft_log_term(&r->log, last);
+    bool first = e->index.n == last + 1 && e->term.n < raft_log_term(&r->log, last);
+    bool more = e->index.n > last + 1 && e->index.n <= r->restore_stale_next;
 
-    if (older || (run && e->index.n > last + 1)) {
-        r->restore_stale_next = e->index.n + 1;
-        return true;
-    }
-    r->restore_stale_next = 0;
-    return false;
+    SOMETIMES(first, "raft: recovery met leftovers of a replaced log");
+    r->restore_stale_next = first || more ? e->index.n + 1 : 0;
+    return first || more;
 }
 
 enum err raft_restore(struct raft *r, const struct raft_entry *e)
@@ -86,7 +84,11 @@ enum err raft_restore(struct raft *r, const struct raft_entry *e)
         raft_log_truncate(&r->log, from);
         raft_conf_truncate(r, from);
     }
-    if (e->index.n <= r->log.snap_index.n || restore_stale(r, e)) {
+    if (e->index.n <= r->log.snap_index.n) {
+        r->restore_stale_next = 0;
+        return ERR_OK;
+    }
+    if (restore_stale(r, e)) {
         return ERR_OK;
     }
     if (e->index.n != raft_log_last(&r->log) + 1) {

@@ -110,6 +110,9 @@ static void test_restore_after_install(void **state)
     assert_int_equal(restore(r, 15, 1), ERR_OK);
     assert_int_equal(restore(r, 16, 1), ERR_OK); /* older than the snapshot: left over */
     assert_int_equal(restore(r, 17, 1), ERR_OK);
+    assert_int_equal(restore(r, 18, 1), ERR_OK);
+    assert_int_equal(restore(r, 17, 2), ERR_OK); /* a replaced tail among the leftovers */
+    assert_int_equal(restore(r, 19, 2), ERR_CORRUPT);
     assert_int_equal(raft_last(r).n, 15);
     assert_int_equal(restore(r, 16, 4), ERR_OK);
     assert_int_equal(restore(r, 17, 5), ERR_OK);

@@ -6,7 +6,7 @@
  * changes, compaction and snapshots. Then everything heals, and the cluster must
  * commit new entries everywhere: safety first, then liveness.
  *
- *   raft_random_test              150 seeds, a few seconds
+ *   raft_random_test              400 seeds, a few seconds
  *   raft_random_test FIRST COUNT  others, or more
  */
 #include "raft_cluster.h"
@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { STEPS = 2500, LIVENESS_STEPS = 20000 };
+
 struct swarm { /* chances out of 1000 per step, drawn per seed */
-    uint32_t drop, duplicate, slow, crash, restart, partition, heal, pause, compact;
+    uint32_t drop, duplicate, slow, crash, crash_leader, restart, partition, heal, pause, compact;
     uint32_t propose, read, transfer, conf, keep_log, snapshot_fail, reset;
-    uint64_t delay_us, sync_us;
+    uint64_t delay_us, sync_us, step_us;
 };
 struct flight_image {
     struct image image;
@@ -49,30 +51,67 @@ static bool chance(struct harness *h, uint32_t per_mille)
     return prng_chance(&h->prng, per_mille, 1000);
 }
 
+/* Between low and high, each order of magnitude as likely as the next. */
+static uint64_t draw_scale(struct prng *p, uint64_t low, uint64_t high)
+{
+    uint64_t top = low;
+
+    while (top < high && prng_chance(p, 3, 4)) {
+        top *= 2;
+    }
+    return prng_between(p, low, top < high ? top : high);
+}
+
+static void draw_faults(struct harness *h)
+{
+    struct prng *p = &h->prng;
+    struct swarm *s = &h->s;
+
+    s->drop = (uint32_t)prng_below(p, 200);
+    s->crash = (uint32_t)prng_below(p, 6);
+    s->crash_leader = prng_chance(p, 1, 3) ? (uint32_t)prng_below(p, 60) : 0;
+    s->partition = (uint32_t)prng_below(p, 20);
+    s->heal = 1 + (uint32_t)prng_below(p, 30);
+    s->pause = (uint32_t)prng_below(p, 6);
+}
+
 static void draw_swarm(struct harness *h)
 {
     struct prng *p = &h->prng;
     struct swarm *s = &h->s;
-    bool calm = prng_chance(p, 1, 4);
 
-    s->drop = calm ? 0 : (uint32_t)prng_below(p, 200);
+    if (prng_chance(p, 3, 4)) {
+        draw_faults(h);
+    }
     s->duplicate = (uint32_t)prng_below(p, 100);
     s->slow = (uint32_t)prng_below(p, 300);
-    s->crash = calm ? 0 : (uint32_t)prng_below(p, 6);
-    s->restart = 5 + (uint32_t)prng_below(p, 50);
-    s->partition = calm ? 0 : (uint32_t)prng_below(p, 8);
-    s->heal = 1 + (uint32_t)prng_below(p, 12);
-    s->pause = (uint32_t)prng_below(p, 6);
+    s->restart = (uint32_t)draw_scale(p, 5, 500);
     s->compact = (uint32_t)prng_below(p, 30);
-    s->propose = (uint32_t)prng_below(p, 700);
-    s->read = (uint32_t)prng_below(p, 400);
-    s->transfer = (uint32_t)prng_below(p, 6);
-    s->conf = (uint32_t)prng_below(p, 15);
+    s->propose = (uint32_t)draw_scale(p, 5, 700);
+    s->read = (uint32_t)prng_below(p, 500);
+    s->transfer = prng_chance(p, 1, 2) ? (uint32_t)prng_below(p, 10) : 0;
+    s->conf = prng_chance(p, 1, 2) ? (uint32_t)prng_below(p, 15) : 0;
     s->keep_log = (uint32_t)prng_below(p, 1000);
     s->snapshot_fail = (uint32_t)prng_below(p, 300);
     s->reset = (uint32_t)prng_below(p, 5);
-    s->delay_us = prng_between(p, 100, 30000);
-    s->sync_us = prng_between(p, 100, 60000);
+    s->delay_us = draw_scale(p, 100, 30000);
+    s->sync_us = draw_scale(p, 100, 60000);
+    s->step_us = prng_between(p, 1000, 10000);
+}
+
+static void draw_config(struct harness *h)
+{
+    struct prng *p = &h->prng;
+    struct raft_config *cfg = &h->c->cfg;
+
+    cfg->lease_reads = prng_chance(p, 3, 4);
+    cfg->heartbeat_us = prng_between(p, 10000, 50000);
+    cfg->election_us_min = cfg->heartbeat_us * prng_between(p, 3, 6);
+    cfg->election_us_max = cfg->election_us_min * prng_between(p, 2, 4);
+    cfg->append_bytes_max = (uint32_t)draw_scale(p, 1, 1000);
+    cfg->inflight_bytes_max = (uint32_t)prng_between(p, 1, 4000);
+    cfg->inflight_count_max = (uint32_t)prng_between(p, 1, 16);
+    cfg->uncommitted_bytes_max = prng_between(p, 100, 100000);
 }
 
 static void snapshot_wanted(struct cluster *c, struct cluster_node *n, struct raft_id peer)
@@ -235,7 +274,11 @@ static void change_conf(struct harness *h, struct cluster_node *n)
 
 static void node_inputs(struct harness *h, struct cluster_node *n)
 {
-    raft_tick(n->raft, cluster_clock(h->c, n));
+    bool tick_late = prng_chance(&h->prng, 1, 2);
+
+    if (!tick_late) {
+        raft_tick(n->raft, cluster_clock(h->c, n));
+    }
     if (raft_role(n->raft) == RAFT_LEADER) {
         for (uint64_t i = prng_below(&h->prng, 4); chance(h, h->s.propose) && i > 0; i--) {
             propose(h, n);
@@ -257,6 +300,9 @@ static void node_inputs(struct harness *h, struct cluster_node *n)
     if (chance(h, h->s.compact)) {
         cluster_compact(h->c, n, n->applied - prng_below(&h->prng, n->applied / 4 + 1));
     }
+    if (tick_late) {
+        raft_tick(n->raft, cluster_clock(h->c, n));
+    }
 }
 
 static void step_node(struct harness *h, struct cluster_node *n)
@@ -271,7 +317,10 @@ static void step_node(struct harness *h, struct cluster_node *n)
     }
     if (n->paused) {
         n->paused = !chance(h, 20) && !h->healed;
-        return;
+        if (n->paused) {
+            return;
+        }
+        /* Resumed: it hears what its clients want before it hears from its peers. */
     }
     node_inputs(h, n);
     cluster_flush(c, n);
@@ -286,7 +335,8 @@ static void step_node(struct harness *h, struct cluster_node *n)
         return;
     }
     n->paused = chance(h, h->s.pause);
-    if (chance(h, h->s.crash)) {
+    if (chance(h, h->s.crash) ||
+        (raft_role(n->raft) == RAFT_LEADER && chance(h, h->s.crash_leader))) {
         cluster_crash(c, n, (uint32_t)prng_below(&h->prng, n->write_count + 1));
         n->sync_due_us = 0;
     }
@@ -308,7 +358,7 @@ static void step_network(struct harness *h)
 
 static void step(struct harness *h)
 {
-    h->c->now_us += prng_between(&h->prng, 100, 10000);
+    h->c->now_us += prng_between(&h->prng, 100, h->healed ? 10000 : h->s.step_us);
     step_network(h);
     deliver(h);
     step_images(h);
@@ -370,15 +420,11 @@ static void run_seed(uint64_t seed)
     running = &h;
     h.c->seed = seed;
     h.c->on_snapshot_wanted = snapshot_wanted;
-    h.c->cfg.lease_reads = prng_chance(&h.prng, 3, 4);
-    h.c->cfg.append_bytes_max = (uint32_t)prng_between(&h.prng, 1, 1000);
-    h.c->cfg.inflight_bytes_max = (uint32_t)prng_between(&h.prng, 1, 4000);
-    h.c->cfg.inflight_count_max = (uint32_t)prng_between(&h.prng, 1, 16);
-    h.c->cfg.uncommitted_bytes_max = prng_between(&h.prng, 100, 100000);
+    draw_config(&h);
     h.members = (uint32_t)prng_between(&h.prng, 1, 5);
     draw_swarm(&h);
     found(&h);
-    for (uint32_t i = 0; i < 2500; i++) {
+    for (uint32_t i = 0; i < STEPS; i++) {
         step(&h);
         if (i % 50 == 0) {
             cluster_check_deep(h.c);
@@ -391,7 +437,7 @@ static void run_seed(uint64_t seed)
     target = h.c->chosen_max;
     while (!converged(&h, target)) {
         step(&h);
-        if (++steps == 20000) {
+        if (++steps == LIVENESS_STEPS) {
             cluster_print(h.c);
             UNREACHABLE("liveness, once the faults are over");
         }
@@ -415,7 +461,7 @@ static void print_unreached(const struct base_mark *mark, void *arg)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 150;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 400;
     bool verbose = getenv("VERBOSE") != NULL;
 
     for (uint64_t seed = first; seed < first + count; seed++) {
