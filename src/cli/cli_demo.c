@@ -253,7 +253,7 @@ static void last_line(const struct child *c, char *out, size_t size)
         text[--n] = '\0';
     }
     line = strrchr(text, '\n');
-    (void)snprintf(out, size, "%s", line != NULL ? line + 1 : text);
+    (void)snprintf(out, size, "%.*s", (int)size - 1, line != NULL ? line + 1 : text);
 }
 
 static int running(const struct demo *d)

@@ -32,16 +32,16 @@ def expect(condition, sentence):
         raise Failure(sentence)
 
 
-def free_ports(count):
+def free_ports(count, peers=0):
     """A run of ports nobody listens on; where to look first depends on the process, so that
-    parallel runs do not meet."""
+    parallel runs do not meet. peers: the ports that much higher must be free too."""
     span = PORT_LAST - PORT_FIRST - count
     start = os.getpid() * 37 % span
     for i in range(0, span, count):
         first = PORT_FIRST + (start + i) % span
         held = []
         try:
-            for port in range(first, first + count):
+            for port in [first + k + up for k in range(count) for up in {0, peers}]:
                 s = socket.socket()
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 held.append(s)

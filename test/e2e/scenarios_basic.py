@@ -91,7 +91,7 @@ def scenario_smoke():
 @short
 def scenario_demo():
     """synod demo: ready line, pid files, data over a restart, clean end on SIGTERM"""
-    base = free_ports(3)
+    base = free_ports(3, peers=10000)
     folder = tempfile.mkdtemp(prefix="synod-e2e-")
     command = [SYNOD, "demo", "--nodes", "3", "--dir", folder, "--port", str(base)]
     try:
