@@ -380,7 +380,7 @@ static void due_keys_are_removed(void **state)
     assert_string_equal(transcript_reply(&t),
                         "-ERR unknown command 'SYNOD.EXPIRE', with args beginning with: '2' ");
     for (int i = 0; i < 5; i++) {
-        char text[32];
+        char text[64];
 
         snprintf(text, sizeof(text), "SET k%d 1 PX %d", i, 10 + i);
         transcript_run(&t, text);
