@@ -32,9 +32,8 @@ static void print_reply(const redisReply *r)
         }
         break;
     default:
-        (void)printf("%.*s", (int)r->len, r->str != NULL ? r->str : "");
-        if (r->len == 0 || r->str[r->len - 1] != '\n') {
-            (void)printf("\n");
+        if (r->str != NULL && r->len > 0) {
+            (void)printf("%.*s%s", (int)r->len, r->str, r->str[r->len - 1] == '\n' ? "" : "\n");
         }
     }
 }
