@@ -240,7 +240,8 @@ struct link *node_link_to(struct node *n, struct raft_id id)
 
 void node_link_accepted(struct node *n, uint64_t conn, const char *addr)
 {
-    if (n->guest_count == GUESTS_MAX) {
+    /* An identity that a crash could still change must not be told to anyone. */
+    if (n->guest_count == GUESTS_MAX || n->phase == NODE_PHASE_IDENTITY) {
         node_effect_push(n, NODE_CLOSE)->conn = conn;
         return;
     }
