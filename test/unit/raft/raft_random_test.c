@@ -18,7 +18,7 @@ enum { STEPS = 2500, LIVENESS_STEPS = 20000 };
 
 struct swarm { /* chances out of 1000 per step, drawn per seed */
     uint32_t drop, duplicate, slow, crash, crash_leader, restart, partition, heal, pause, compact;
-    uint32_t propose, read, transfer, conf, keep_log, snapshot_fail, reset;
+    uint32_t propose, read, transfer, conf, keep_log, snapshot_fail, reset, stray;
     uint64_t delay_us, sync_us, step_us;
 };
 struct flight_image {
@@ -94,6 +94,7 @@ static void draw_swarm(struct harness *h)
     s->keep_log = (uint32_t)prng_below(p, 1000);
     s->snapshot_fail = (uint32_t)prng_below(p, 300);
     s->reset = (uint32_t)prng_below(p, 5);
+    s->stray = (uint32_t)prng_below(p, 20);
     s->delay_us = draw_scale(p, 100, 30000);
     s->sync_us = draw_scale(p, 100, 60000);
     s->step_us = prng_between(p, 1000, 10000);
@@ -161,6 +162,17 @@ static void step_images(struct harness *h)
             raft_snapshot_sent(from->raft, (struct raft_id){f.to}, f.image.index, ok);
             cluster_flush(h->c, from);
         }
+    }
+}
+
+/* A snapshot nobody asked for any more: late, from anyone, to anyone. */
+static void stray_image(struct harness *h)
+{
+    struct cluster_node *from = &h->c->nodes[prng_below(&h->prng, h->c->count)];
+    struct cluster_node *to = &h->c->nodes[prng_below(&h->prng, h->c->count)];
+
+    if (chance(h, h->s.stray) && from->image.term.n > 0 && to->raft != NULL) {
+        refused(cluster_install(h->c, to, &from->image, chance(h, h->s.keep_log)));
     }
 }
 
@@ -362,6 +374,7 @@ static void step(struct harness *h)
     step_network(h);
     deliver(h);
     step_images(h);
+    stray_image(h);
     for (uint32_t i = 0; i < h->c->count; i++) {
         step_node(h, &h->c->nodes[i]);
     }

@@ -758,8 +758,8 @@ static void cmd_status(struct trace *t, const struct words *w)
             SAY("down\n");
             continue;
         }
-        SAY("%s term=%llu leader=%llu log=%llu..%llu commit=%llu", raft_role_name(raft_role(n->raft)),
-            U(raft_term_now(n->raft).n), U(raft_leader(n->raft).n), U(raft_first(n->raft).n),
+        SAY("%s term=%llu leader=%llu log=%llu..%llu commit=%llu",
+            raft_role_name(raft_role(n->raft)), U(raft_term_now(n->raft).n), U(raft_leader(n->raft).n), U(raft_first(n->raft).n),
             U(raft_last(n->raft).n), U(raft_commit(n->raft).n));
         SAY("%s\n", raft_lease_valid(n->raft, cluster_clock(t->c, n)) ? " lease" : "");
     }
