@@ -384,6 +384,9 @@ void node_tick(struct node *n)
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         struct group *g = &n->groups[p];
 
+        if (g->here) {
+            store_work(g->store);
+        }
         if (g->here && n->now.mono_us >= raft_deadline_us(g->raft)) {
             raft_tick(g->raft, n->now.mono_us);
             node_group_mark(g);

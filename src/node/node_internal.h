@@ -79,6 +79,9 @@ struct request {
     struct fanout *fanout;   /* parent: how to combine */
     uint64_t deadline_us, started_us;
     struct raft_index wait_index; /* READING: answer when applied */
+    struct raft_index barrier;    /* READING: entries beyond it came after this read */
+    struct raft_term removal_term; /* READING: the reply is known; it leaves when the removal
+                                      that it rests on, logged in this term, is applied */
     struct buf command;      /* cmd_encode()d, kept while it may be sent again */
     struct buf reply;
 };
@@ -91,7 +94,8 @@ struct pending {
     struct request *request; /* NULL: nobody waits any more */
 };
 
-enum { SNAP_WINDOW_CHUNKS = 4, SNAP_PIECE_BYTES = 256 << 10 };
+/* Small pieces, so that neither side works on one for a millisecond. */
+enum { SNAP_WINDOW_CHUNKS = 8, SNAP_PIECE_BYTES = 64 << 10 };
 
 /* Writing a checkpoint (node_checkpoint.c). */
 struct checkpoint {
@@ -449,7 +453,9 @@ void node_request_replied(struct node *n, struct request *r); /* after the write
 void node_request_error(struct node *n, struct request *r, const char *text);
 void node_request_not_leader(struct node *n, struct request *r); /* did not happen: route anew */
 void node_request_in_doubt(struct node *n, struct request *r, const char *why);
-void node_reads_ready(struct group *g); /* READING ones whose index is applied */
+/* Answer those READING whose index is applied. False: one still lacks the right to be
+ * answered, and what comes after it in the log must not be applied before it is. */
+bool node_reads_ready(struct group *g);
 void node_read_right(struct node *n, uint64_t token, struct raft_index index);
 void node_read_lost(struct node *n, uint64_t token);
 

@@ -126,17 +126,15 @@ static bool log_removal(struct group *g)
     return true;
 }
 
-/* False: it must wait (an item past its time was met). The reply is then as before. */
+/* False: an item past its time was met. The reply may leave only when its removal is
+ * logged, or the reader must be asked to wait. */
 static bool run_read(struct group *g, struct call *c, struct resp_writer *w)
 {
-    size_t before = w->out->len;
-
     c->out = *w;
     (void)store_take_saw_expired(g->store);
     cmd_run(c);
     if (store_take_saw_expired(g->store) && (c->cmd->flags & CMD_FANOUT) == 0) {
         SOMETIMES(true, "node_route: a read met an item past its time");
-        w->out->len = before;
         return false;
     }
     return true;
@@ -148,6 +146,7 @@ bool node_route_read_now(struct node *n, struct session *s, const struct cmd *cm
 {
     struct group *g = &n->groups[partition];
     struct call c;
+    size_t before;
 
     if (s->waiting != 0 || !list_empty(&g->held) || !node_group_leads(g) ||
         !raft_lease_valid(g->raft, n->now.mono_us) || g->applied.n != raft_commit(g->raft).n) {
@@ -162,7 +161,12 @@ bool node_route_read_now(struct node *n, struct session *s, const struct cmd *cm
     }
     n->stats.lease_reads++;
     c = read_call(g, cmd, argc, argv);
-    return run_read(g, &c, w);
+    before = w->out->len;
+    if (run_read(g, &c, w)) {
+        return true;
+    }
+    w->out->len = before;
+    return false;
 }
 
 static enum sent read_at_leader(struct group *g, struct request *r, uint32_t argc,
@@ -179,7 +183,8 @@ static enum sent read_at_leader(struct group *g, struct request *r, uint32_t arg
     }
     r->state = REQUEST_READING;
     r->right = now;
-    r->wait_index = r->after_writes ? raft_last(g->raft) : g->applied;
+    r->barrier = raft_last(g->raft);
+    r->wait_index = r->after_writes ? r->barrier : g->applied;
     if (now) {
         n->stats.lease_reads++;
     } else {
@@ -191,53 +196,80 @@ static enum sent read_at_leader(struct group *g, struct request *r, uint32_t arg
     return SENT;
 }
 
-/* Answer a READING request whose time has come; false: it waits for a removal. */
-static bool answer_read(struct group *g, struct request *r)
+/* The reply rests on a removal: it leaves if that was applied, and nothing else in its
+ * place. */
+static void answer_after_removal(struct group *g, struct request *r)
+{
+    struct node *n = g->node;
+
+    if (raft_term_at(g->raft, r->wait_index).n == r->removal_term.n) {
+        struct buf reply = r->reply;
+
+        r->reply = (struct buf){0};
+        node_request_reply(n, r, buf_slice(&reply));
+        buf_free(&reply);
+        return;
+    }
+    r->removal_term.n = 0;
+    r->reply.len = 0;
+    node_request_not_leader(n, r);
+}
+
+static void answer_wait_for_removal(struct group *g, struct request *r)
+{
+    if (log_removal(g)) {
+        r->wait_index = g->expire_index;
+        r->removal_term = raft_term_now(g->raft);
+        return;
+    }
+    r->reply.len = 0;
+    node_request_error(g->node, r, node_writable(g->node)
+                                       ? "TRYAGAIN the partition's leader is changing; nothing was "
+                                         "done"
+                                       : "MISCONF the key's time has come but its removal cannot "
+                                         "be logged: the disk of the partition's leader is full");
+}
+
+/* Answer a READING request whose time has come. */
+static void answer_read(struct group *g, struct request *r)
 {
     struct node *n = g->node;
     struct cmd_decoded d;
-    struct resp_writer w = node_request_writer(n, r);
+    struct resp_writer w = {.out = &r->reply, .proto = r->proto};
     struct call c;
-    bool done;
 
+    if (r->removal_term.n != 0) {
+        answer_after_removal(g, r);
+        return;
+    }
     CHECK(cmd_decode(buf_slice(&r->command), &d) == ERR_OK);
     c = read_call(g, d.cmd, d.argc, d.argv);
-    if (w.mute) {
-        cmd_decoded_free(&d);
+    if (run_read(g, &c, &w)) {
+        if (r->session != NULL && n->now.mono_us - r->started_us >= n->cfg.slowlog_us) {
+            node_slowlog_note(r->session, d.argc, d.argv, n->now.mono_us - r->started_us);
+        }
         node_request_replied(n, r);
-        return true;
-    }
-    done = run_read(g, &c, &w);
-    if (done && r->session != NULL &&
-        n->now.mono_us - r->started_us >= n->cfg.slowlog_us) {
-        node_slowlog_note(r->session, d.argc, d.argv, n->now.mono_us - r->started_us);
+    } else {
+        answer_wait_for_removal(g, r);
     }
     cmd_decoded_free(&d);
-    if (done) {
-        node_request_replied(n, r);
-        return true;
-    }
-    if (log_removal(g)) {
-        r->wait_index = g->expire_index;
-        return false;
-    }
-    node_request_error(n, r, node_writable(n)
-                                 ? "TRYAGAIN the partition's leader is changing; nothing was done"
-                                 : "MISCONF the key's time has come but its removal cannot be "
-                                   "logged: the disk of the partition's leader is full");
-    return true;
 }
 
-void node_reads_ready(struct group *g)
+bool node_reads_ready(struct group *g)
 {
+    bool clear = true;
+
     LIST_EACH(it, &g->reading)
     {
         struct request *r = LIST_ENTRY(it, struct request, in_group);
 
         if (r->right && r->wait_index.n <= g->applied.n) {
-            (void)answer_read(g, r);
+            answer_read(g, r);
+        } else if (!r->right && r->barrier.n <= g->applied.n) {
+            clear = false;
         }
     }
+    return clear;
 }
 
 void node_read_right(struct node *n, uint64_t token, struct raft_index index)

@@ -10,7 +10,7 @@
 #include "core/raft/raft.h"
 #include "store/store.h"
 
-enum { SNAPFILE_VERSION = 1, SNAPFILE_CHUNK_BYTES = 256 << 10, SNAPFILE_CHUNK_BYTES_MAX = 1 << 30 };
+enum { SNAPFILE_VERSION = 1, SNAPFILE_CHUNK_BYTES = 64 << 10, SNAPFILE_CHUNK_BYTES_MAX = 1 << 30 };
 #define SNAPFILE_DIR "snap"
 
 struct snapfile_head {

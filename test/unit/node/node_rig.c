@@ -1,0 +1,287 @@
+#include "node_rig.h"
+
+#include "base/base_mem.h"
+
+#include <stdio.h>
+
+static struct rig_file *file_find(struct rig *r, const char *path)
+{
+    for (uint32_t i = 0; i < r->file_count; i++) {
+        if (strcmp(r->files[i].path, path) == 0) {
+            return &r->files[i];
+        }
+    }
+    return NULL;
+}
+
+static struct rig_file *file_make(struct rig *r, const char *path)
+{
+    struct rig_file *f = file_find(r, path);
+
+    if (f == NULL) {
+        CHECK(r->file_count < RIG_FILES_MAX);
+        f = &r->files[r->file_count++];
+        *f = (struct rig_file){0};
+        (void)snprintf(f->path, sizeof f->path, "%s", path);
+    }
+    return f;
+}
+
+static void file_remove(struct rig *r, const char *path)
+{
+    struct rig_file *f = file_find(r, path);
+
+    if (f != NULL) {
+        buf_free(&f->data);
+        *f = r->files[--r->file_count];
+    }
+}
+
+static void file_grow(struct rig_file *f, size_t bytes)
+{
+    if (f->data.len < bytes) {
+        size_t more = bytes - f->data.len;
+
+        buf_reserve(&f->data, more);
+        memset(f->data.data + f->data.len, 0, more);
+        f->data.len = bytes;
+    }
+}
+
+static enum err boot_list(void *self, const char *dir,
+                          void (*visit)(void *arg, const char *name, uint64_t bytes), void *arg,
+                          struct diag *why)
+{
+    struct rig *r = self;
+    size_t len = strlen(dir);
+    const char *last = "";
+
+    (void)why;
+    for (;;) {
+        const struct rig_file *next = NULL;
+
+        for (uint32_t i = 0; i < r->file_count; i++) {
+            const char *path = r->files[i].path;
+
+            if (strncmp(path, dir, len) == 0 && path[len] == '/' &&
+                strcmp(path + len + 1, last) > 0 &&
+                (next == NULL || strcmp(path, next->path) < 0)) {
+                next = &r->files[i];
+            }
+        }
+        if (next == NULL) {
+            return ERR_OK;
+        }
+        last = next->path + len + 1;
+        visit(arg, last, next->data.len);
+    }
+}
+
+static enum err boot_read(void *self, const char *path, uint64_t offset, size_t bytes,
+                          struct buf *out, struct diag *why)
+{
+    const struct rig_file *f = file_find(self, path);
+
+    (void)why;
+    if (f == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (offset < f->data.len) {
+        size_t left = f->data.len - (size_t)offset;
+
+        buf_append(out, f->data.data + offset, bytes < left ? bytes : left);
+    }
+    return ERR_OK;
+}
+
+static void node_make(struct rig *r)
+{
+    const struct disk_boot boot = {.self = r, .list = boot_list, .read = boot_read};
+    const uint8_t entropy[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    struct diag why = {{0}};
+
+    CHECK(node_open(&r->cfg, &boot, r->now, entropy, &r->node, &why) == ERR_OK);
+}
+
+static void op_run(struct rig *r, struct disk_op *op)
+{
+    struct disk_done done = {.token = op->token};
+    struct buf read = {0};
+    struct rig_file *f;
+
+    switch (op->kind) {
+    case DISK_WRITE:
+        f = file_make(r, op->path);
+        file_grow(f, op->offset + op->data.len);
+        memcpy(f->data.data + op->offset, op->data.data, op->data.len);
+        break;
+    case DISK_ALLOCATE:
+        if (r->disk_full) {
+            done.err = ERR_NO_SPACE;
+            diag_set(&done.why, "no space for %s", op->path);
+        } else {
+            file_grow(file_make(r, op->path), op->offset);
+        }
+        break;
+    case DISK_SYNC:
+        break;
+    case DISK_REPLACE:
+        f = file_make(r, op->path);
+        f->data.len = 0;
+        buf_append(&f->data, op->data.data, op->data.len);
+        break;
+    case DISK_RENAME:
+        file_remove(r, op->path2);
+        f = file_find(r, op->path);
+        CHECK(f != NULL);
+        (void)snprintf(f->path, sizeof f->path, "%s", op->path2);
+        break;
+    case DISK_UNLINK:
+        file_remove(r, op->path);
+        break;
+    case DISK_READ:
+        done.err = boot_read(r, op->path, op->offset, op->read_bytes, &read, &done.why);
+        done.data = buf_slice(&read);
+        break;
+    }
+    buf_free(&op->data);
+    node_disk_done(r->node, &done);
+    buf_free(&read);
+}
+
+static void disk_run(struct rig *r)
+{
+    uint32_t kept = 0, count = r->pending_count;
+    struct disk_op *ops = mem_alloc(RIG_PENDING_MAX * sizeof *ops);
+
+    memcpy(ops, r->pending, count * sizeof *ops);
+    r->pending_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (r->hold_log && ops[i].lane == DISK_LANE_LOG) {
+            r->pending[kept++] = ops[i];
+        } else {
+            op_run(r, &ops[i]);
+        }
+    }
+    r->pending_count = kept;
+    mem_free(ops);
+}
+
+static void effect_run(struct rig *r, struct node_effect *e)
+{
+    switch (e->kind) {
+    case NODE_SEND:
+        r->gate_max = e->gate > r->gate_max ? e->gate : r->gate_max;
+        if (e->conn == 1) {
+            buf_append(&r->out, e->data.data, e->data.len);
+        }
+        buf_free(&e->data);
+        break;
+    case NODE_CLOSE:
+        r->closed = r->closed || e->conn == 1;
+        break;
+    case NODE_READ:
+        r->reading_off = !e->on;
+        break;
+    case NODE_DISK:
+        CHECK(r->pending_count < RIG_PENDING_MAX);
+        r->pending[r->pending_count++] = e->op;
+        break;
+    case NODE_LOG:
+        buf_free(&e->data);
+        break;
+    case NODE_STOP:
+        r->stopped = true;
+        break;
+    case NODE_DIAL:
+    case NODE_READY:
+        break;
+    }
+}
+
+static void turn_end(struct rig *r)
+{
+    node_end(r->node, &r->fx);
+    for (size_t i = 0; i < r->fx.count; i++) {
+        effect_run(r, &r->fx.at[i]);
+    }
+    r->fx.count = 0;
+    node_check(r->node, true);
+}
+
+void rig_turns(struct rig *r, unsigned count, uint64_t step_us)
+{
+    for (unsigned i = 0; i < count; i++) {
+        r->now.mono_us += step_us;
+        r->now.wall_ms += step_us / 1000;
+        node_begin(r->node, r->now);
+        disk_run(r);
+        node_tick(r->node);
+        turn_end(r);
+    }
+}
+
+void rig_send(struct rig *r, const void *data, size_t len)
+{
+    node_begin(r->node, r->now);
+    node_received(r->node, 1, data, len);
+    turn_end(r);
+}
+
+const char *rig_ask(struct rig *r, const char *bytes)
+{
+    r->out.len = 0;
+    rig_send(r, bytes, strlen(bytes));
+    rig_turns(r, 20, NODE_TICK_US);
+    put_u8(&r->out, 0);
+    return (const char *)r->out.data;
+}
+
+static void client_connect(struct rig *r)
+{
+    node_begin(r->node, r->now);
+    node_accepted(r->node, 1, NODE_CONN_CLIENT, "127.0.0.1:5000");
+    turn_end(r);
+}
+
+void rig_open(struct rig *r)
+{
+    r->now = (struct node_time){.mono_us = 1000000, .wall_ms = 1700000000000};
+    node_config_defaults(&r->cfg);
+    r->cfg.start = NODE_START_BOOTSTRAP;
+    r->cfg.partitions = 8;
+    r->cfg.segment_bytes = 64 << 10;
+    (void)snprintf(r->cfg.client_addr, sizeof r->cfg.client_addr, "127.0.0.1:7001");
+    (void)snprintf(r->cfg.peer_addr, sizeof r->cfg.peer_addr, "127.0.0.1:17001");
+    node_make(r);
+    rig_turns(r, 40, NODE_TICK_US);
+    CHECK(node_ready(r->node));
+    client_connect(r);
+}
+
+void rig_reopen(struct rig *r)
+{
+    node_close(r->node);
+    for (uint32_t i = 0; i < r->pending_count; i++) {
+        buf_free(&r->pending[i].data);
+    }
+    r->pending_count = 0;
+    node_make(r);
+    rig_turns(r, 200, NODE_TICK_US);
+    CHECK(node_ready(r->node));
+    client_connect(r);
+}
+
+void rig_close(struct rig *r)
+{
+    node_close(r->node);
+    for (uint32_t i = 0; i < r->pending_count; i++) {
+        buf_free(&r->pending[i].data);
+    }
+    while (r->file_count > 0) {
+        buf_free(&r->files[--r->file_count].data);
+    }
+    buf_free(&r->out);
+    mem_free(r->fx.at);
+    *r = (struct rig){0};
+}

@@ -1,0 +1,34 @@
+/* node_rig.h - one node on an in-memory disk, driven by hand, for tests of its edges. */
+#ifndef NODE_RIG_H
+#define NODE_RIG_H
+#include "node/node.h"
+
+enum { RIG_FILES_MAX = 256, RIG_PENDING_MAX = 4096 };
+
+struct rig_file {
+    char path[DISK_PATH_MAX];
+    struct buf data;
+};
+struct rig {
+    struct node *node;
+    struct node_config cfg;
+    struct node_time now;
+    struct rig_file files[RIG_FILES_MAX];
+    uint32_t file_count;
+    struct disk_op pending[RIG_PENDING_MAX]; /* issued, not completed */
+    uint32_t pending_count;
+    bool hold_log;  /* complete no log writes */
+    bool disk_full; /* ALLOCATE fails for lack of space */
+    struct buf out; /* what the client was sent */
+    uint64_t gate_max; /* highest gate seen on a send */
+    bool closed, reading_off, stopped;
+    struct node_effects fx;
+};
+void rig_open(struct rig *r); /* founds a cluster of one, with a client on connection 1 */
+void rig_reopen(struct rig *r); /* as after kill -9: what was written is there */
+void rig_close(struct rig *r);
+void rig_turns(struct rig *r, unsigned count, uint64_t step_us);
+/* Send bytes as the client, run until quiet, return all that came back since. */
+const char *rig_ask(struct rig *r, const char *bytes);
+void rig_send(struct rig *r, const void *data, size_t len);
+#endif
