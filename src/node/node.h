@@ -59,6 +59,9 @@ struct node_config {
     uint64_t checkpoint_log_bytes; /* snapshot groups so that the log stays about this size */
     uint64_t entry_bytes_max;      /* one command in the log: 64 MiB */
     uint64_t log_memory_bytes;     /* per group: entries kept in memory for lagging peers */
+    uint32_t append_bytes_max;     /* entries in one message to a peer: 256 KiB */
+    uint32_t inflight_bytes_max;   /* sent to a peer and not acknowledged: 4 MiB */
+    uint32_t inflight_count_max;   /* messages: 128 */
     uint32_t maxclients;           /* 10000 */
     uint64_t output_soft_bytes;    /* stop reading a client that has this much unsent */
     uint64_t output_hard_bytes;    /* cut it off */

@@ -299,6 +299,7 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
         if (b->groups[p].known || b->groups[p].damaged || placed_here(n, p)) {
             open_group(&n->groups[p], &b->groups[p], boot);
         }
+        entries_cut(&b->groups[p], 0); /* raft has its own copy: memory goes as it comes */
     }
     node_log(n, NODE_LOG_INFO,
              "msg=\"log read\" segments=%llu records=%llu bytes=%llu torn_bytes=%llu "

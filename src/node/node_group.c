@@ -4,8 +4,6 @@
 #include "base/base_hash.h"
 #include "base/base_mem.h"
 
-enum { APPEND_BYTES_MAX = 256 << 10, INFLIGHT_BYTES_MAX = 4 << 20, INFLIGHT_COUNT_MAX = 128 };
-
 void node_group_raft_config(const struct node *n, struct raft_id self, uint32_t partition,
                             struct raft_config *out)
 {
@@ -15,9 +13,9 @@ void node_group_raft_config(const struct node *n, struct raft_id self, uint32_t 
         .election_us_min = n->cfg.election_us_min,
         .election_us_max = n->cfg.election_us_max,
         .lease_drift_ppm = 10000, /* one per cent: far beyond what quartz does */
-        .append_bytes_max = APPEND_BYTES_MAX,
-        .inflight_bytes_max = INFLIGHT_BYTES_MAX,
-        .inflight_count_max = INFLIGHT_COUNT_MAX,
+        .append_bytes_max = n->cfg.append_bytes_max,
+        .inflight_bytes_max = n->cfg.inflight_bytes_max,
+        .inflight_count_max = n->cfg.inflight_count_max,
         .uncommitted_bytes_max = n->cfg.entry_bytes_max + (8UL << 20),
         .seed = hash64_mix(n->rng.state, hash64_mix(self.n, partition)),
         .lease_reads = n->cfg.lease_reads,

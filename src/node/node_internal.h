@@ -546,5 +546,7 @@ void node_member_tick(struct node *n);
 void node_member_join(struct node *n, struct link *l, const struct wire_join *j);
 void node_member_conf_applied(struct group *g, const struct raft_conf *conf, struct slice context);
 void node_balance_tick(struct node *n);
+/* Another replica could take the leadership now. */
+bool node_member_can_leave(struct group *g);
 void node_stop_tick(struct node *n);
 #endif

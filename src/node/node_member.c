@@ -207,6 +207,19 @@ static bool can_lead(struct group *g, uint32_t pos, struct raft_id *out)
     return false;
 }
 
+bool node_member_can_leave(struct group *g)
+{
+    const uint8_t *placed = &g->node->map.placement[g->partition * g->node->map.replicas];
+    struct raft_id to;
+
+    for (uint32_t r = 0; r < g->node->map.replicas; r++) {
+        if (placed[r] != g->node->self_pos && can_lead(g, placed[r], &to)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool hand_over(struct group *g, bool to_anyone)
 {
     struct node *n = g->node;

@@ -40,6 +40,10 @@ static uint64_t logged_time(struct group *g)
     return g->last_time_ms;
 }
 
+#define ERR_DISK_FULL                                                                              \
+    "MISCONF the disk of the partition's leader is full: the write was not done; free space in its " \
+    "data directory"
+
 enum sent { SENT, NOT_SENT, SENT_FULL };
 
 /* argv NULL: r->command holds the encoded command. */
@@ -52,8 +56,10 @@ static enum sent propose(struct group *g, struct request *r, uint32_t argc,
     enum err err;
 
     if (!node_writable(n)) {
-        node_request_error(n, r, "MISCONF the disk of the partition's leader is full: the write "
-                                 "was not done; free space in its data directory");
+        if (node_member_can_leave(g)) {
+            return NOT_SENT; /* another replica is about to lead */
+        }
+        node_request_error(n, r, ERR_DISK_FULL);
         return SENT;
     }
     b->len = 0;
@@ -523,6 +529,10 @@ static void give_up(struct node *n, struct request *r)
     switch (r->state) {
     case REQUEST_HELD:
         SOMETIMES(true, "node_route: gave up waiting for a leader");
+        if (node_group_leads(g) && !node_writable(n)) {
+            node_request_error(n, r, ERR_DISK_FULL);
+            return;
+        }
         if (g->leader.n == 0 || r->origin == REQUEST_LINK) {
             (void)snprintf(text, sizeof text,
                            "CLUSTERDOWN partition %u has no leader; nothing was done",
