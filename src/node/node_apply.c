@@ -39,15 +39,40 @@ static void pending_pop(struct group *g)
     g->pending_count--;
 }
 
-/* The request whose entry this is, or NULL. Earlier ones cannot be left: entries are
- * applied in order, and replaced ones were reported before. */
+/* Decide what waits for replaced entries at or below this index. The request whose
+ * entry came back after all, or NULL. */
+static struct request *replaced_take(struct group *g, const struct raft_entry *e)
+{
+    struct request *happened = NULL;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < g->replaced_count; i++) {
+        struct pending p = g->replaced[i];
+
+        if (p.index.n > e->index.n) {
+            g->replaced[kept++] = p;
+        } else if (p.index.n == e->index.n && p.term.n == e->term.n) {
+            SOMETIMES(true, "node_apply: a replaced entry was committed after all");
+            happened = p.request;
+        } else if (p.request != NULL) {
+            node_request_not_leader(g->node, p.request);
+        }
+    }
+    g->replaced_count = kept;
+    return happened;
+}
+
+/* The request whose entry this is, or NULL. Those whose place another entry took did
+ * not happen. */
 static struct request *pending_take(struct group *g, const struct raft_entry *e)
 {
+    struct request *found = g->replaced_count > 0 ? replaced_take(g, e) : NULL;
+
     for (;;) {
         struct pending *p = pending_front(g);
 
         if (p == NULL || p->index.n > e->index.n) {
-            return NULL;
+            return found;
         }
         struct pending got = *p;
 
@@ -56,19 +81,17 @@ static struct request *pending_take(struct group *g, const struct raft_entry *e)
             return got.request;
         }
         if (got.request != NULL) {
-            /* Another entry took the place: this one never happened. */
             node_request_not_leader(g->node, got.request);
         }
     }
 }
 
-/* Entries from `from` on were replaced: what waited for them did not happen. */
+/* Entries from `from` on were replaced in this log. That does not decide their fate:
+ * another replica may hold them, lead, and have them committed. */
 void node_apply_truncated(struct group *g, struct raft_index from)
 {
     uint32_t kept = 0;
-    struct list lost;
 
-    list_init(&lost);
     while (kept < g->pending_count) {
         struct pending *p = &g->pending[(g->pending_head + kept) & (g->pending_cap - 1)];
 
@@ -78,28 +101,57 @@ void node_apply_truncated(struct group *g, struct raft_index from)
         kept++;
     }
     for (uint32_t i = kept; i < g->pending_count; i++) {
-        struct pending *p = &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
-
-        if (p->request != NULL) {
-            list_push_back(&lost, &p->request->in_group);
+        if (g->replaced_count == g->replaced_cap) {
+            g->replaced_cap = g->replaced_cap == 0 ? 16 : g->replaced_cap * 2;
+            g->replaced = mem_realloc(g->replaced, g->replaced_cap * sizeof g->replaced[0]);
         }
+        g->replaced[g->replaced_count++] =
+            g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
     }
     g->pending_count = kept;
-    for (struct list *it = list_pop_front(&lost); it != NULL; it = list_pop_front(&lost)) {
-        node_request_not_leader(g->node, LIST_ENTRY(it, struct request, in_group));
-    }
 }
 
 /* A snapshot jumped over entries: whether they happened cannot be told here. */
 void node_apply_drop_pending(struct group *g, struct raft_index upto)
 {
+    static const char why[] = "this replica was overtaken by a snapshot";
+    uint32_t kept = 0;
+
     for (struct pending *p = pending_front(g); p != NULL && p->index.n <= upto.n;
          p = pending_front(g)) {
         struct request *r = p->request;
 
         pending_pop(g);
         if (r != NULL) {
-            node_request_in_doubt(g->node, r, "this replica was overtaken by a snapshot");
+            node_request_in_doubt(g->node, r, why);
+        }
+    }
+    for (uint32_t i = 0; i < g->replaced_count; i++) {
+        struct pending p = g->replaced[i];
+
+        if (p.index.n > upto.n) {
+            g->replaced[kept++] = p;
+        } else if (p.request != NULL) {
+            node_request_in_doubt(g->node, p.request, why);
+        }
+    }
+    g->replaced_count = kept;
+}
+
+void node_apply_orphan(struct group *g, const struct request *r)
+{
+    for (uint32_t i = 0; i < g->pending_count; i++) {
+        struct pending *p = &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+
+        if (p->request == r) {
+            p->request = NULL;
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < g->replaced_count; i++) {
+        if (g->replaced[i].request == r) {
+            g->replaced[i] = g->replaced[--g->replaced_count];
+            return;
         }
     }
 }
@@ -207,11 +259,13 @@ void node_apply(struct group *g)
         g->applied_term = e->term;
         switch (e->kind) {
         case RAFT_NOOP:
+            CHECK(pending_take(g, e) == NULL);
             break;
         case RAFT_COMMAND:
             apply_command(g, e);
             break;
         case RAFT_CONF:
+            CHECK(pending_take(g, e) == NULL);
             apply_conf(g, e);
             break;
         }

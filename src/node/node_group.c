@@ -41,6 +41,7 @@ void node_group_free(struct group *g)
     }
     buf_free(&g->checkpoint.blob);
     mem_free(g->pending);
+    mem_free(g->replaced);
     if (g->raft != NULL) {
         raft_destroy(g->raft);
     }
@@ -195,12 +196,10 @@ void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id 
     struct raft_conf nobody = {0};
 
     if (g->here) {
-        struct raft_index none = {0};
-
         if (store_snap_active(g->store)) {
             node_checkpoint_abort(g);
         }
-        node_apply_truncated(g, none);
+        node_apply_drop_pending(g, (struct raft_index){UINT64_MAX});
         raft_destroy(g->raft);
         store_destroy(g->store);
         g->raft = NULL;

@@ -151,6 +151,10 @@ struct group {
     /* proposals in index order, a ring */
     struct pending *pending;
     uint32_t pending_head, pending_count, pending_cap;
+    /* those whose entry was replaced in this log: another replica may still hold it and
+     * have it committed, so only what is applied at their index decides [R fig. 8] */
+    struct pending *replaced;
+    uint32_t replaced_count, replaced_cap;
     struct list reading;   /* waiting for right or apply */
     struct list held;      /* in id order */
     struct list forwarded; /* in id order */
@@ -427,6 +431,7 @@ const struct raft_conf *node_group_conf(const struct group *g);
 void node_apply(struct group *g);
 void node_apply_truncated(struct group *g, struct raft_index from);
 void node_apply_drop_pending(struct group *g, struct raft_index upto);
+void node_apply_orphan(struct group *g, const struct request *r); /* nobody waits any more */
 void node_pending_push(struct group *g, struct raft_index index, struct raft_term term,
                        struct request *r);
 

@@ -509,18 +509,6 @@ void node_route_reply_frame(struct node *n, struct link *l, struct slice payload
 
 /* ---- giving up ---- */
 
-static void orphan_pending(struct group *g, const struct request *r)
-{
-    for (uint32_t i = 0; i < g->pending_count; i++) {
-        struct pending *p = &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
-
-        if (p->request == r) {
-            p->request = NULL;
-            return;
-        }
-    }
-}
-
 static void give_up(struct node *n, struct request *r)
 {
     struct group *g = &n->groups[r->partition];
@@ -545,7 +533,7 @@ static void give_up(struct node *n, struct request *r)
         node_request_error(n, r, text);
         return;
     case REQUEST_PROPOSED:
-        orphan_pending(g, r);
+        node_apply_orphan(g, r);
         node_request_in_doubt(n, r, "no majority confirmed it in time");
         return;
     case REQUEST_FORWARDED:
