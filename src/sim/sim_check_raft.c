@@ -281,7 +281,15 @@ static uint32_t partitions_everywhere(struct sim_world *w, struct diag *why)
             return 0;
         }
         if (!node_ready(h->node)) {
-            diag_set(why, "n%u is not ready", i);
+            struct node_group_view v = {0};
+            uint32_t part = 0;
+
+            while (part < w->opt.partitions && node_group_view(h->node, part, &v) &&
+                   v.leader.n != 0) {
+                part++;
+            }
+            diag_set(why, "n%u is not ready: it knows no leader of p%u, which is%s here", i, part,
+                     v.here ? "" : " not");
             return 0;
         }
     }

@@ -57,7 +57,7 @@ static void unblock_event(struct sim_world *w, uint64_t from, uint64_t to)
     }
 }
 
-static void block_for(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
+void sim_fault_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
 {
     sim_net_block(w, from, to, true);
     sim_in(w, us, unblock_event, from, to);
@@ -81,7 +81,7 @@ static void partition(struct sim_world *w, bool one_way)
                 cut = false;
             }
             if (cut && (!one_way || (side >> from & 1) == 1)) {
-                block_for(w, from, to, one_way ? us : us + prng_below(&w->rng, us / 2 + 1));
+                sim_fault_cut(w, from, to, one_way ? us : us + prng_below(&w->rng, us / 2 + 1));
             }
         }
     }

@@ -1,5 +1,6 @@
 #include "sim/sim_host.h"
 
+#include "sim/sim_fault.h"
 #include "sim/sim_world.h"
 #include "wire/wire.h"
 
@@ -148,6 +149,13 @@ void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
         return;
     }
     sim_say(w, SIM_LOG_SHORT, "n%u paused for %lu us in stage %d", h->id, for_us, (int)h->stage);
+    if (w->phase == SIM_FAULTS && w->opt.fault[SIM_FAULT_PARTITION] &&
+        prng_chance(&h->rng, 1, 2)) {
+        /* The most telling moment: its peers go on without it, its clients wait for it. */
+        for (uint32_t i = 0; i < w->opt.hosts; i++) {
+            sim_fault_cut(w, i, h->id, for_us + for_us / 4);
+        }
+    }
     h->paused = true;
     h->paused_until_us = w->now_us + for_us;
     h->next_turn_us = 0;
@@ -669,6 +677,9 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     cfg->segment_bytes = w->opt.segment_bytes;
     cfg->checkpoint_log_bytes = w->opt.checkpoint_log_bytes;
     cfg->log_memory_bytes = w->opt.log_memory_bytes;
+    cfg->append_bytes_max = w->opt.append_bytes_max;
+    cfg->inflight_bytes_max = w->opt.inflight_bytes_max;
+    cfg->inflight_count_max = w->opt.inflight_count_max;
 }
 
 void sim_host_start(struct sim_world *w, struct sim_host *h)

@@ -48,6 +48,9 @@ static void draw_product(struct sim_options *o, struct prng *p)
     o->lease_reads = prng_chance(p, 3, 4);
     o->segment_bytes = (uint32_t)PICK(p, 64U << 10, 64U << 10, 128U << 10, 1U << 20);
     o->checkpoint_log_bytes = PICK(p, 64U << 10, 256U << 10, 1U << 20, 8U << 20);
+    o->append_bytes_max = (uint32_t)PICK(p, 1, 1, 1000, 256U << 10);
+    o->inflight_bytes_max = (uint32_t)PICK(p, 16U << 10, 64U << 10, 4U << 20);
+    o->inflight_count_max = (uint32_t)PICK(p, 16, 32, 128);
     o->log_memory_bytes = PICK(p, 16U << 10, 16U << 10, 64U << 10, 8U << 20);
 }
 

@@ -77,6 +77,7 @@ struct sim_options {
     bool lease_reads;
     uint32_t segment_bytes;
     uint64_t checkpoint_log_bytes, log_memory_bytes;
+    uint32_t append_bytes_max, inflight_bytes_max, inflight_count_max;
     uint32_t value_bytes_max, pipeline_max;
     uint64_t think_us;
     uint32_t family_weight[SIM_FAMILY_COUNT];
