@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 32, ZERO_BYTES = 256 << 10, WRITE_BEHIND_BYTES = 8 << 20 };
+enum { FILES_MAX = 128, ZERO_BYTES = 256 << 10, WRITE_BEHIND_BYTES = 8 << 20 };
 
 struct file_entry {
     char path[DISK_PATH_MAX];
@@ -122,34 +122,103 @@ static int open_file(struct port_files *f, const char *path, bool create, bool *
     return fd;
 }
 
-/* A place for a new entry: an empty one, or that of the least recently used idle
- * entry which owes the disk nothing. */
-static struct file_entry **entry_place(struct port_files *f)
+/* After a failed sync the kernel may have dropped the pages and call the next one
+ * a success; so there is no next one.
+ * Source: Rebello et al., Can Applications Recover from fsync Failures? (2020). */
+static int entry_sync(struct port_files *f, struct file_entry *e, bool all)
+{
+    int error = 0;
+
+    if (e->failed) {
+        return EIO;
+    }
+    if ((all ? fsync(e->fd) : fdatasync(e->fd)) != 0) {
+        error = errno;
+    }
+    if (error == 0 && e->created) {
+        error = sync_parent(f, e->path);
+        e->created = error != 0;
+    }
+    e->failed = error != 0;
+    return error;
+}
+
+/* Not in use, no failure to remember. owing: its directory is not synced yet. */
+static bool entry_idle(const struct file_entry *e, bool owing)
+{
+    return e->users == 0 && !e->failed && e->created == owing;
+}
+
+static struct file_entry **entry_oldest(struct port_files *f, bool owing)
 {
     struct file_entry **best = NULL;
 
     for (unsigned i = 0; i < FILES_MAX; i++) {
         struct file_entry *e = f->entries[i];
 
-        if (e == NULL) {
-            return &f->entries[i];
-        }
-        if (e->users == 0 && !e->created && !e->failed &&
-            (best == NULL || e->used < (*best)->used)) {
+        if (e != NULL && entry_idle(e, owing) && (best == NULL || e->used < (*best)->used)) {
             best = &f->entries[i];
         }
     }
-    CHECK(best != NULL); /* far more entries than files being written at once */
-    entry_close(*best);
-    *best = NULL;
     return best;
+}
+
+/* A place for a new entry: an empty one, or that of the least recently used idle
+ * entry which owes the disk nothing. Where all owe something, as when a snapshot of
+ * every partition is being received, the oldest pays first. One whose sync failed
+ * stays: forgetting it would forget the failure. 0 or an errno. */
+static int entry_place(struct port_files *f, struct file_entry ***out)
+{
+    int error = EMFILE;
+
+    for (unsigned i = 0; i < FILES_MAX; i++) {
+        if (f->entries[i] == NULL) {
+            *out = &f->entries[i];
+            return 0;
+        }
+    }
+    *out = entry_oldest(f, false);
+    while (*out == NULL && (*out = entry_oldest(f, true)) != NULL) {
+        int synced = entry_sync(f, **out, true);
+
+        if (synced != 0) {
+            CHECK((**out)->failed); /* so that the next turn takes another */
+            error = synced;
+            *out = NULL;
+        }
+    }
+    if (*out == NULL) {
+        return error;
+    }
+    entry_close(**out);
+    **out = NULL;
+    return 0;
+}
+
+/* Under the lock. */
+static int entry_open(struct port_files *f, const char *path, bool create, struct file_entry **out)
+{
+    struct file_entry **place;
+    bool created;
+    int fd, error = entry_place(f, &place);
+
+    if (error != 0) {
+        return error;
+    }
+    fd = open_file(f, path, create, &created);
+    if (fd < 0) {
+        return errno;
+    }
+    *place = MEM_NEW(struct file_entry);
+    **place = (struct file_entry){
+        .fd = fd, .direct_fd = -1, .created = created, .users = 1, .used = f->ops};
+    (void)snprintf((*place)->path, sizeof (*place)->path, "%s", path);
+    *out = *place;
+    return 0;
 }
 
 static int entry_get(struct port_files *f, const char *path, bool create, struct file_entry **out)
 {
-    bool created;
-    int fd;
-
     *out = NULL;
     CHECK(pthread_mutex_lock(&f->lock) == 0);
     f->ops++;
@@ -165,21 +234,7 @@ static int entry_get(struct port_files *f, const char *path, bool create, struct
         }
     }
     /* Opening under the lock: rare, and two lanes then cannot open the same file twice. */
-    fd = open_file(f, path, create, &created);
-    if (fd >= 0) {
-        struct file_entry **place = entry_place(f);
-        struct file_entry *e = MEM_NEW(struct file_entry);
-
-        (void)snprintf(e->path, sizeof e->path, "%s", path);
-        e->fd = fd;
-        e->direct_fd = -1;
-        e->created = created;
-        e->users = 1;
-        e->used = f->ops;
-        *place = e;
-        *out = e;
-    }
-    int error = fd < 0 ? errno : 0;
+    int error = entry_open(f, path, create, out);
 
     CHECK(pthread_mutex_unlock(&f->lock) == 0);
     return error;
@@ -236,27 +291,6 @@ static int write_all(int fd, const uint8_t *data, size_t len, uint64_t offset)
         offset += (size_t)n;
     }
     return 0;
-}
-
-/* After a failed sync the kernel may have dropped the pages and call the next one
- * a success; so there is no next one.
- * Source: Rebello et al., Can Applications Recover from fsync Failures? (2020). */
-static int entry_sync(struct port_files *f, struct file_entry *e, bool all)
-{
-    int error = 0;
-
-    if (e->failed) {
-        return EIO;
-    }
-    if ((all ? fsync(e->fd) : fdatasync(e->fd)) != 0) {
-        error = errno;
-    }
-    if (error == 0 && e->created) {
-        error = sync_parent(f, e->path);
-        e->created = error != 0;
-    }
-    e->failed = error != 0;
-    return error;
 }
 
 static bool direct_ready(struct port_files *f, struct file_entry *e)

@@ -289,7 +289,7 @@ static enum err flag_set(struct server_options *o, const struct row *r, const ch
     }
     o->given |= row_bit(r);
     if (!r->set(o, value)) {
-        diag_set(why, "--%s %s: expected %s", r->name, value, r->expects);
+        diag_set(why, "--%s %s: expected %s", r->name, value != NULL ? value : "", r->expects);
         return ERR_BAD_ARGUMENT;
     }
     return ERR_OK;

@@ -151,6 +151,48 @@ static void many_files(void **state)
     expect_read("snap/many0", 0, 100, "snap/many0");
 }
 
+/* As when snapshots of all partitions are received at once: many files that are written
+ * to by turns and none of which is synced yet. A full disk leaves them like that. */
+static void many_unsynced_files(void **state)
+{
+    char path[32], text[2 * sizeof path];
+
+    (void)state;
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < 300; i++) { /* more than the cache has places */
+            (void)snprintf(path, sizeof path, "snap/open%d", i);
+            assert_int_equal(write_op(path, (uint64_t)turn * strlen(path), path, false), ERR_OK);
+        }
+    }
+    for (int i = 0; i < 300; i++) {
+        (void)snprintf(path, sizeof path, "snap/open%d", i);
+        (void)snprintf(text, sizeof text, "%s%s", path, path);
+        assert_int_equal(path_op(DISK_SYNC, path, "", 0), ERR_OK);
+        expect_read(path, 0, 100, text);
+    }
+}
+
+/* Where every file kept open has failed, the next is refused; giving one up makes room. */
+static void many_failed_files(void **state)
+{
+    char path[32];
+    int i = 0;
+
+    (void)state;
+    for (; i < 1000; i++) {
+        (void)snprintf(path, sizeof path, "snap/bad%d", i);
+        assert_int_equal(symlinkat("/dev/null", port_dir_fd(dir), path), 0);
+        assert_int_equal(write_op(path, 0, "x", true), ERR_IO);
+        if (write_op("snap/good", 0, "x", true) != ERR_OK) {
+            break;
+        }
+        assert_int_equal(path_op(DISK_UNLINK, "snap/good", "", 0), ERR_OK);
+    }
+    assert_in_range(i, 10, 999);
+    assert_int_equal(path_op(DISK_UNLINK, path, "", 0), ERR_OK);
+    assert_int_equal(write_op("snap/good", 0, "x", true), ERR_OK);
+}
+
 static void device_without_space(void **state)
 {
     (void)state;
@@ -294,6 +336,8 @@ int main(void)
         TEST(cache_follows_names),
         TEST(replace_is_whole),
         TEST(many_files),
+        TEST(many_unsynced_files),
+        TEST(many_failed_files),
         TEST(device_without_space),
         TEST(failed_sync_sticks),
         TEST(full_disk),
