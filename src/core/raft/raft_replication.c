@@ -372,10 +372,10 @@ static void send_append(struct raft *r, struct raft_peer *p, uint32_t count,
     }
 }
 
-/* How many entries from p->next on go into one message of at most `limit` bytes;
- * at least one when `one`. */
-static uint32_t batch(const struct raft *r, uint64_t from, uint64_t limit, bool one,
-                      uint64_t *bytes)
+/* How many entries from `from` on go into one message of at most append_bytes_max. The
+ * first goes whatever its size, if the window has room for it: a message size smaller
+ * than the entries must not turn the pipeline into one entry per round trip. */
+static uint32_t batch(const struct raft *r, uint64_t from, uint64_t window, uint64_t *bytes)
 {
     uint64_t last = raft_log_last(&r->log);
     uint32_t count = 0;
@@ -384,7 +384,7 @@ static uint32_t batch(const struct raft *r, uint64_t from, uint64_t limit, bool 
     while (from + count <= last && count < UINT32_MAX) {
         uint64_t more = raft_log_at(&r->log, from + count)->data.len + sizeof(struct raft_entry);
 
-        if (*bytes + more > limit && !(one && count == 0)) {
+        if (*bytes + more > (count == 0 ? window : raft_min(window, r->cfg.append_bytes_max))) {
             break;
         }
         *bytes += more;
@@ -401,7 +401,7 @@ static bool send_entries(struct raft *r, struct raft_peer *p, struct raft_effect
     uint32_t count;
 
     if (p->progress == RAFT_PROBE && !p->probe_sent) {
-        count = batch(r, p->next.n, cfg->append_bytes_max, true, &bytes);
+        count = batch(r, p->next.n, UINT64_MAX, &bytes);
         send_append(r, p, count, out);
         p->probe_sent = true;
         return true;
@@ -412,10 +412,8 @@ static bool send_entries(struct raft *r, struct raft_peer *p, struct raft_effect
             SOMETIMES(true, "raft: the window of a peer was full");
             break;
         }
-        window = p->flight_count == 0 ? cfg->inflight_bytes_max
-                                      : cfg->inflight_bytes_max - p->flight_bytes;
-        count = batch(r, p->next.n, raft_min(window, cfg->append_bytes_max), p->flight_count == 0,
-                      &bytes);
+        window = p->flight_count == 0 ? UINT64_MAX : cfg->inflight_bytes_max - p->flight_bytes;
+        count = batch(r, p->next.n, window, &bytes);
         if (count == 0) {
             break;
         }
