@@ -11,11 +11,20 @@
 
 #include <stdio.h>
 
-enum { READ_PIECE_BYTES = 4 << 20 };
+enum { READ_PIECE_BYTES = 4 << 20, PIECE_BYTES_MIN = 4 << 10, PIECE_BYTES_MAX = 256 << 10 };
 
+/* The bytes of a group's entries lie in a few large pieces, not each in an allocation
+ * of its own: the holes these would leave between the items of the stores are pages
+ * that the process could not give back. */
+struct boot_piece {
+    struct boot_piece *next;
+    size_t len, cap;
+    uint8_t bytes[];
+};
 struct boot_group {
     struct raft_entry *entries;
     size_t count, cap;
+    struct boot_piece *pieces; /* the one being filled first */
     struct wal_group_state state;
     struct buf blob;
     bool known, damaged;
@@ -32,17 +41,39 @@ static struct boot_group *boot_group(struct booting *b, uint32_t group)
     return group < b->group_count ? &b->groups[group] : NULL;
 }
 
-static void entries_cut(struct boot_group *g, size_t keep)
+static void entries_drop(struct boot_group *g)
 {
-    while (g->count > keep) {
-        struct raft_entry *e = &g->entries[--g->count];
-        union {
-            const uint8_t *in;
-            void *out;
-        } cast = {.in = e->data.data};
+    while (g->pieces != NULL) {
+        struct boot_piece *next = g->pieces->next;
 
-        mem_free(cast.out);
+        mem_free(g->pieces);
+        g->pieces = next;
     }
+    mem_free(g->entries);
+    g->entries = NULL;
+    g->count = g->cap = 0;
+}
+
+static struct slice piece_copy(struct boot_group *g, struct slice data)
+{
+    struct boot_piece *p = g->pieces;
+    uint8_t *at;
+
+    if (p == NULL || p->cap - p->len < data.len) {
+        size_t cap = p == NULL ? PIECE_BYTES_MIN : p->cap * 2;
+
+        cap = cap > PIECE_BYTES_MAX ? PIECE_BYTES_MAX : cap;
+        cap = cap < data.len ? data.len : cap;
+        p = mem_alloc(sizeof *p + cap);
+        *p = (struct boot_piece){.next = g->pieces, .cap = cap};
+        g->pieces = p;
+    }
+    at = p->bytes + p->len;
+    if (data.len > 0) {
+        memcpy(at, data.data, data.len);
+    }
+    p->len += data.len;
+    return (struct slice){at, data.len};
 }
 
 static void on_entries(void *self, uint32_t group, const struct raft_entry *entries,
@@ -57,9 +88,9 @@ static void on_entries(void *self, uint32_t group, const struct raft_entry *entr
         uint64_t first = g->entries[0].index.n, from = entries[0].index.n;
 
         if (from <= first || from > first + g->count) {
-            entries_cut(g, 0); /* a gap: only a snapshot or damage explains it */
+            entries_drop(g); /* a gap: only a snapshot or damage explains it */
         } else {
-            entries_cut(g, from - first);
+            g->count = from - first;
         }
     }
     if (g->count + count > g->cap) {
@@ -69,7 +100,7 @@ static void on_entries(void *self, uint32_t group, const struct raft_entry *entr
     for (uint32_t i = 0; i < count; i++) {
         struct raft_entry e = entries[i];
 
-        e.data.data = (const uint8_t *)mem_strndup(entries[i].data.data, entries[i].data.len);
+        e.data = piece_copy(g, entries[i].data);
         g->entries[g->count++] = e;
     }
 }
@@ -92,7 +123,7 @@ static void on_reset(void *self, uint32_t group)
     struct boot_group *g = boot_group(self, group);
 
     if (g != NULL) {
-        entries_cut(g, 0);
+        entries_drop(g);
     }
 }
 
@@ -299,7 +330,7 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
         if (b->groups[p].known || b->groups[p].damaged || placed_here(n, p)) {
             open_group(&n->groups[p], &b->groups[p], boot);
         }
-        entries_cut(&b->groups[p], 0); /* raft has its own copy: memory goes as it comes */
+        entries_drop(&b->groups[p]); /* raft has its own copy: memory goes as it comes */
     }
     node_log(n, NODE_LOG_INFO,
              "msg=\"log read\" segments=%llu records=%llu bytes=%llu torn_bytes=%llu "
@@ -331,8 +362,7 @@ enum err node_boot_groups(struct node *n, const struct disk_boot *boot, struct d
         err = open_groups(n, &b, boot, &found, why);
     }
     for (uint32_t p = 0; p < b.group_count; p++) {
-        entries_cut(&b.groups[p], 0);
-        mem_free(b.groups[p].entries);
+        entries_drop(&b.groups[p]);
         buf_free(&b.groups[p].blob);
     }
     mem_free(b.groups);
