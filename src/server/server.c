@@ -13,6 +13,12 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, CONFIG_BYTES_MAX = 1 << 20 };
 
+/* Read by jemalloc when the process starts. Two arenas: the loop allocates nearly all,
+ * and memory that one arena holds another cannot use. What is freed goes back after a
+ * second, in a thread of its own, so that no turn of the loop pays for it. */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 /* The one thing a signal handler can reach. */
 static _Atomic(struct port *) signalled;
 static atomic_uint signals;
@@ -104,6 +110,7 @@ static enum err run(struct port *p, struct port_dir *d, const struct server_opti
     if (err != ERR_OK) {
         return err;
     }
+    port_trim_memory(); /* of reading the log */
     node_id_text(n, id);
     port_log_node(id);
     port_log(NODE_LOG_INFO, "started pid=%d listen=%s peer=%s dir=%s io=%s", (int)getpid(),

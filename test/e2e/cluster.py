@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 SYNOD = os.environ.get("SYNOD", os.path.join(ROOT, "build", "synod"))
 # Below the range the kernel takes for outgoing connections, so that a killed node finds
 # its port free again.
-PORT_FIRST, PORT_LAST = 23000, 23990
+PORT_FIRST, PORT_LAST = 24000, 24990
 
 
 class Failure(Exception):
