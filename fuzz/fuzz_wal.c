@@ -88,8 +88,7 @@ static void settle(struct disk_sim *d, struct wal *w)
     for (int i = 0; i < 12; i++) {
         wal_flush(w, &ops);
         disk_sim_submit(d, &ops);
-        while (disk_sim_step(d, DISK_LANE_BULK, &done) ||
-               disk_sim_step(d, DISK_LANE_LOG, &done)) {
+        while (disk_sim_step(d, DISK_LANE_BULK, &done) || disk_sim_step(d, DISK_LANE_LOG, &done)) {
             CHECK(wal_disk_done(w, 0, &done, &why) == ERR_OK);
         }
         wal_check(w);

@@ -37,8 +37,8 @@ struct base_mark {
 #define SOMETIMES(cond, what)                                                                      \
     do {                                                                                           \
         static struct base_mark mark_here = {(what), __FILE__, 0};                                 \
-        static struct base_mark *const mark_ptr                                                    \
-            __attribute__((used, section("base_marks"))) = &mark_here;                             \
+        static struct base_mark *const mark_ptr __attribute__((used, section("base_marks"))) =     \
+            &mark_here;                                                                            \
         (void)mark_ptr;                                                                            \
         if (cond) {                                                                                \
             __atomic_fetch_add(&mark_here.hits, 1, __ATOMIC_RELAXED);                              \

@@ -310,8 +310,8 @@ static void disk_done_own(struct node *n, const struct disk_done *done)
 {
     enum disk_user user = (enum disk_user)((done->token >> 56) & 0x3f);
     uint32_t partition = (uint32_t)(done->token >> 36) & 0xfffff;
-    struct group *g = n->groups != NULL && partition < n->map.partitions ? &n->groups[partition]
-                                                                          : NULL;
+    struct group *g =
+        n->groups != NULL && partition < n->map.partitions ? &n->groups[partition] : NULL;
 
     switch (user) {
     case DISK_USER_IDENTITY:
@@ -441,8 +441,7 @@ static void say_ready(struct node *n)
     n->was_ready = true;
     (void)node_effect_push(n, NODE_READY);
     node_log(n, NODE_LOG_INFO, "msg=\"every partition has a leader\" partitions=%u after_ms=%llu",
-             n->map.partitions,
-             (unsigned long long)(n->now.mono_us - n->started.mono_us) / 1000);
+             n->map.partitions, (unsigned long long)(n->now.mono_us - n->started.mono_us) / 1000);
 }
 
 /* Both lists keep their memory: the driver's becomes ours for the next turn. */

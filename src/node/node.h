@@ -31,7 +31,7 @@
 enum {
     NODE_PARTITIONS_DEFAULT = 64,
     NODE_MEMBERS_MAX = 64,
-    NODE_ADDR_MAX = 64, /* "host:port" with its zero */
+    NODE_ADDR_MAX = 64,  /* "host:port" with its zero */
     NODE_TICK_US = 5000, /* call node_tick at least this often */
 };
 
@@ -45,15 +45,15 @@ enum node_start { NODE_START_FOUND, NODE_START_BOOTSTRAP, NODE_START_JOIN, NODE_
 struct node_config {
     char client_addr[NODE_ADDR_MAX]; /* as other nodes and clients reach this one */
     char peer_addr[NODE_ADDR_MAX];
-    enum node_start start;           /* ignored, with a notice, where data exists */
-    uint32_t seed_count;             /* --found or --join list */
+    enum node_start start; /* ignored, with a notice, where data exists */
+    uint32_t seed_count;   /* --found or --join list */
     char seeds[NODE_MEMBERS_MAX][NODE_ADDR_MAX];
     uint32_t zone;
-    uint32_t partitions;     /* power of two; founding only */
-    uint32_t replicas;       /* 3; founding only */
-    uint64_t heartbeat_us;   /* 50 ms */
+    uint32_t partitions;                       /* power of two; founding only */
+    uint32_t replicas;                         /* 3; founding only */
+    uint64_t heartbeat_us;                     /* 50 ms */
     uint64_t election_us_min, election_us_max; /* 300 and 600 ms */
-    uint64_t request_timeout_us; /* waiting for a leader or a commit: 5 s */
+    uint64_t request_timeout_us;               /* waiting for a leader or a commit: 5 s */
     bool lease_reads;
     uint32_t segment_bytes;        /* log */
     uint64_t checkpoint_log_bytes; /* snapshot groups so that the log stays about this size */
@@ -102,22 +102,22 @@ void node_stop(struct node *n);
 
 /* --- effects --- */
 enum node_effect_kind {
-    NODE_SEND,   /* data to conn, after gate */
-    NODE_CLOSE,  /* conn, once what was sent before has left; the number is dead now */
-    NODE_DIAL,   /* connect conn to addr */
-    NODE_READ,   /* conn: start (on) or stop reading from it */
-    NODE_DISK,   /* op */
-    NODE_LOG,    /* one structured line, level and text */
-    NODE_READY,  /* every partition that has a replica here has a known leader (once) */
-    NODE_STOP,   /* err ERR_OK: clean. Otherwise why says what happened. */
+    NODE_SEND,  /* data to conn, after gate */
+    NODE_CLOSE, /* conn, once what was sent before has left; the number is dead now */
+    NODE_DIAL,  /* connect conn to addr */
+    NODE_READ,  /* conn: start (on) or stop reading from it */
+    NODE_DISK,  /* op */
+    NODE_LOG,   /* one structured line, level and text */
+    NODE_READY, /* every partition that has a replica here has a known leader (once) */
+    NODE_STOP,  /* err ERR_OK: clean. Otherwise why says what happened. */
 };
 enum node_log_level { NODE_LOG_DEBUG, NODE_LOG_INFO, NODE_LOG_WARN, NODE_LOG_ERROR };
 struct node_effect {
     enum node_effect_kind kind;
     uint64_t conn;
-    uint64_t gate;   /* SEND: ticket to await, 0 = none */
-    bool on;         /* READ */
-    struct buf data; /* SEND, LOG (text, key=value pairs): the driver frees it */
+    uint64_t gate;             /* SEND: ticket to await, 0 = none */
+    bool on;                   /* READ */
+    struct buf data;           /* SEND, LOG (text, key=value pairs): the driver frees it */
     struct disk_op op;         /* DISK */
     char addr[NODE_ADDR_MAX];  /* DIAL */
     enum node_log_level level; /* LOG */

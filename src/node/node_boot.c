@@ -76,8 +76,7 @@ static struct slice piece_copy(struct boot_group *g, struct slice data)
     return (struct slice){at, data.len};
 }
 
-static void on_entries(void *self, uint32_t group, const struct raft_entry *entries,
-                       uint32_t count)
+static void on_entries(void *self, uint32_t group, const struct raft_entry *entries, uint32_t count)
 {
     struct boot_group *g = boot_group(self, group);
 
@@ -164,8 +163,8 @@ static enum err load_snapshot(struct group *g, const struct disk_boot *boot,
     if (err == ERR_OK) {
         err = snapfile_finish(&reader, why);
     }
-    if (err == ERR_OK && (reader.head.index.n != state->snap_index.n ||
-                          reader.head.group != g->partition)) {
+    if (err == ERR_OK &&
+        (reader.head.index.n != state->snap_index.n || reader.head.group != g->partition)) {
         diag_set(why, "%s holds another snapshot than the log names", name);
         err = ERR_CORRUPT;
     }
@@ -221,9 +220,11 @@ static void rebuild(struct group *g, struct raft_id was, const char *why)
     uint64_t generation = (was.n + 1) & NODE_GENERATION_MASK;
     struct raft_id self = {node_of_raft_id(was) | generation};
 
-    node_log(g->node, NODE_LOG_ERROR,
-             "msg=\"a replica lost data and is rebuilt from its peers; it does not vote meanwhile\" "
-             "partition=%u reason=\"%s\"", g->partition, why);
+    node_log(
+        g->node, NODE_LOG_ERROR,
+        "msg=\"a replica lost data and is rebuilt from its peers; it does not vote meanwhile\" "
+        "partition=%u reason=\"%s\"",
+        g->partition, why);
     SOMETIMES(true, "node_boot: a damaged replica");
     group_forget(g);
     node_group_restart_as(g, self, was);
@@ -313,8 +314,9 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
         known += b->groups[p].known ? 1 : 0;
     }
     if (known == 0 && n->log_started) {
-        diag_set(why, "the log directory is empty although this node has voted: what it promised is "
-                      "lost; empty the whole data directory and bring the node back with --join");
+        diag_set(why,
+                 "the log directory is empty although this node has voted: what it promised is "
+                 "lost; empty the whole data directory and bring the node back with --join");
         return ERR_CORRUPT;
     }
     if (known == 0) {
@@ -334,9 +336,10 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
     }
     node_log(n, NODE_LOG_INFO,
              "msg=\"log read\" segments=%llu records=%llu bytes=%llu torn_bytes=%llu "
-             "damaged_places=%u", (unsigned long long)found->segments,
-             (unsigned long long)found->records, (unsigned long long)found->bytes,
-             (unsigned long long)found->torn_bytes, found->damaged_places);
+             "damaged_places=%u",
+             (unsigned long long)found->segments, (unsigned long long)found->records,
+             (unsigned long long)found->bytes, (unsigned long long)found->torn_bytes,
+             found->damaged_places);
     return boot->list(boot->self, SNAPFILE_DIR, unlink_stray, n, why);
 }
 

@@ -36,9 +36,11 @@ static void begin(struct group *g)
     struct checkpoint *c = &g->checkpoint;
     struct buf head = {0};
 
-    *c = (struct checkpoint){
-        .active = true, .file = n->next_file++, .index = g->applied, .term = g->applied_term,
-        .blob = c->blob};
+    *c = (struct checkpoint){.active = true,
+                             .file = n->next_file++,
+                             .index = g->applied,
+                             .term = g->applied_term,
+                             .blob = c->blob};
     c->blob.len = 0;
     node_group_encode_blob(n, g->self, node_group_conf(g), g->last_time_ms, &c->blob);
     store_snap_begin(g->store);

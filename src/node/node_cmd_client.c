@@ -34,8 +34,8 @@ static void describe(const struct session *s, struct buf *b)
                "psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 "
                "obl=%zu oll=%u omem=%zu tot-mem=%zu events=r cmd=%s user=default redir=-1 resp=%u "
                "lib-name=%s lib-ver=%s",
-               (unsigned long long)s->id, s->addr, n->cfg.client_addr,
-               (unsigned long long)s->conn, s->name == NULL ? "" : s->name,
+               (unsigned long long)s->id, s->addr, n->cfg.client_addr, (unsigned long long)s->conn,
+               s->name == NULL ? "" : s->name,
                (unsigned long long)(n->now.mono_us - s->created_us) / 1000000,
                (unsigned long long)(n->now.mono_us - s->active_us) / 1000000, flags, s->in.len,
                s->in.cap - s->in.len, s->out.len, s->waiting, s->unsent,

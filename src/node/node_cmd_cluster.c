@@ -160,8 +160,8 @@ static void cluster_nodes(const struct node *n, struct resp_writer *w)
         member_id_text(n, i, id);
         buf_printf(&b, "%s %s@%d %smaster%s - 0 %llu %llu %s", id, m->client_addr, peer.port,
                    i == n->self_pos ? "myself," : "", up ? "" : ",fail?",
-                   up ? (unsigned long long)n->now.wall_ms : 0ULL,
-                   (unsigned long long)n->map.epoch, up ? "connected" : "disconnected");
+                   up ? (unsigned long long)n->now.wall_ms : 0ULL, (unsigned long long)n->map.epoch,
+                   up ? "connected" : "disconnected");
         for (uint32_t k = 0; k < count; k++) {
             buf_printf(&b, " %u-%u", range[k][0], range[k][1]);
         }

@@ -9,9 +9,9 @@ struct setting {
     const char *name;
     enum setting_kind kind;
     bool writable;
-    size_t offset;    /* into struct node */
-    const char *text; /* SETTING_TEXT: fixed */
-    uint64_t scale;   /* stored = shown * scale */
+    size_t offset;     /* into struct node */
+    const char *text;  /* SETTING_TEXT: fixed */
+    uint64_t scale;    /* stored = shown * scale */
     uint64_t min, max; /* of what is shown */
 };
 
@@ -116,9 +116,8 @@ static bool parse_bytes(struct slice text, uint64_t *value)
     static const struct {
         const char *unit;
         uint64_t bytes;
-    } units[] = {{"k", 1000},     {"kb", 1024},          {"m", 1000000},
-                 {"mb", 1 << 20}, {"g", 1000000000},     {"gb", 1 << 30},
-                 {"b", 1},        {"", 1}};
+    } units[] = {{"k", 1000},       {"kb", 1024},    {"m", 1000000}, {"mb", 1 << 20},
+                 {"g", 1000000000}, {"gb", 1 << 30}, {"b", 1},       {"", 1}};
     size_t digits = 0;
     int64_t number;
 
@@ -195,20 +194,24 @@ static void config_set(struct node *n, uint32_t argc, const struct slice *argv,
             uint64_t value = 0;
 
             if (s == NULL) {
-                resp_put_errorf(w, "ERR Unknown option or number of arguments for CONFIG SET - "
-                                   "'%.*s'", name_len, (const char *)argv[i].data);
+                resp_put_errorf(w,
+                                "ERR Unknown option or number of arguments for CONFIG SET - "
+                                "'%.*s'",
+                                name_len, (const char *)argv[i].data);
                 return;
             }
             if (!s->writable) {
-                resp_put_errorf(w, "ERR CONFIG SET failed (possibly related to argument '%.*s') - "
-                                   "can't set immutable config", name_len,
-                                (const char *)argv[i].data);
+                resp_put_errorf(w,
+                                "ERR CONFIG SET failed (possibly related to argument '%.*s') - "
+                                "can't set immutable config",
+                                name_len, (const char *)argv[i].data);
                 return;
             }
             if (!setting_parse(s, argv[i + 1], &value)) {
-                resp_put_errorf(w, "ERR CONFIG SET failed (possibly related to argument '%.*s') - "
-                                   "argument must be between %llu and %llu inclusive", name_len,
-                                (const char *)argv[i].data, (unsigned long long)s->min,
+                resp_put_errorf(w,
+                                "ERR CONFIG SET failed (possibly related to argument '%.*s') - "
+                                "argument must be between %llu and %llu inclusive",
+                                name_len, (const char *)argv[i].data, (unsigned long long)s->min,
                                 (unsigned long long)s->max);
                 return;
             }

@@ -37,10 +37,9 @@ static void section_server(const struct node *n, struct buf *b)
                "os:Linux\r\narch_bits:64\r\nmultiplexing_api:%s\r\nprocess_id:%llu\r\n"
                "run_id:%s\r\ntcp_port:%s\r\nserver_time_usec:%llu\r\nuptime_in_seconds:%llu\r\n"
                "uptime_in_days:%llu\r\nexecutable:synod\r\nconfig_file:\r\n",
-               NODE_REDIS_VERSION, NODE_VERSION, n->gauges.io,
-               (unsigned long long)n->gauges.pid, id,
-               strrchr(n->cfg.client_addr, ':') == NULL ? ""
-                                                        : strrchr(n->cfg.client_addr, ':') + 1,
+               NODE_REDIS_VERSION, NODE_VERSION, n->gauges.io, (unsigned long long)n->gauges.pid,
+               id,
+               strrchr(n->cfg.client_addr, ':') == NULL ? "" : strrchr(n->cfg.client_addr, ':') + 1,
                (unsigned long long)n->now.wall_ms * 1000, (unsigned long long)up,
                (unsigned long long)up / 86400);
 }
@@ -82,9 +81,9 @@ static void section_persistence(const struct node *n, struct buf *b)
                "log_disk_bytes:%llu\r\nlog_durable_batches:%llu\r\nlog_full:%d\r\n"
                "snapshots_written:%llu\r\nsnapshot_in_progress:%u\r\n",
                node_ready(n) ? 0 : 1, (unsigned long long)wal_live_bytes(n->wal),
-               (unsigned long long)wal_disk_bytes(n->wal),
-               (unsigned long long)wal_durable(n->wal), wal_full(n->wal) ? 1 : 0,
-               (unsigned long long)n->stats.snapshots_written, n->checkpoints_active);
+               (unsigned long long)wal_disk_bytes(n->wal), (unsigned long long)wal_durable(n->wal),
+               wal_full(n->wal) ? 1 : 0, (unsigned long long)n->stats.snapshots_written,
+               n->checkpoints_active);
 }
 
 static void section_stats(const struct node *n, struct buf *b)
@@ -100,8 +99,7 @@ static void section_stats(const struct node *n, struct buf *b)
                "index_reads:%llu\r\nloop_turns:%llu\r\n",
                (unsigned long long)s->connections, (unsigned long long)s->commands,
                (unsigned long long)s->ops_per_s, (unsigned long long)s->in_bytes,
-               (unsigned long long)s->out_bytes,
-               (unsigned long long)n->gauges.connections_rejected,
+               (unsigned long long)s->out_bytes, (unsigned long long)n->gauges.connections_rejected,
                (unsigned long long)s->errors, (unsigned long long)s->output_cut,
                (unsigned long long)s->forwarded, (unsigned long long)s->proposals,
                (unsigned long long)s->lease_reads, (unsigned long long)s->index_reads,
@@ -121,8 +119,7 @@ static void section_replication(const struct node *n, struct buf *b)
                "partitions_here:%u\r\npartitions_led:%u\r\npartitions_rebuilding:%u\r\n"
                "elections_won:%llu\r\nsnapshots_sent:%llu\r\nsnapshots_installed:%llu\r\n",
                n->map.partitions, here, groups_led(n), rebuilding,
-               (unsigned long long)n->stats.elections,
-               (unsigned long long)n->stats.snapshots_sent,
+               (unsigned long long)n->stats.elections, (unsigned long long)n->stats.snapshots_sent,
                (unsigned long long)n->stats.snapshots_installed);
 }
 
@@ -173,16 +170,11 @@ static const struct {
     void (*print)(const struct node *n, struct buf *b);
     bool by_default;
 } sections[] = {
-    {"server", section_server, true},
-    {"clients", section_clients, true},
-    {"memory", section_memory, true},
-    {"persistence", section_persistence, true},
-    {"stats", section_stats, true},
-    {"replication", section_replication, true},
-    {"cpu", section_cpu, true},
-    {"commandstats", section_commandstats, false},
-    {"cluster", section_cluster, true},
-    {"keyspace", section_keyspace, true},
+    {"server", section_server, true},   {"clients", section_clients, true},
+    {"memory", section_memory, true},   {"persistence", section_persistence, true},
+    {"stats", section_stats, true},     {"replication", section_replication, true},
+    {"cpu", section_cpu, true},         {"commandstats", section_commandstats, false},
+    {"cluster", section_cluster, true}, {"keyspace", section_keyspace, true},
 };
 
 void node_cmd_info(struct node *n, uint32_t argc, const struct slice *argv, struct resp_writer *w)

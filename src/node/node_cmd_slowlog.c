@@ -29,8 +29,7 @@ static void keep_args(struct slow_entry *e, uint32_t argc, const struct slice *a
     }
 }
 
-void node_slowlog_note(struct session *s, uint32_t argc, const struct slice *argv,
-                       uint64_t took_us)
+void node_slowlog_note(struct session *s, uint32_t argc, const struct slice *argv, uint64_t took_us)
 {
     struct node *n = s->node;
     struct slow_entry *e;

@@ -85,13 +85,12 @@ static void groups(const struct node *n, struct buf *b, bool digests, int64_t on
         if (!g->here || (only >= 0 && only != (int64_t)p)) {
             continue;
         }
-        buf_printf(b, "%u %s%s term %llu first %llu last %llu commit %llu applied %llu keys %zu", p,
-                   raft_role_name(raft_role(g->raft)), g->rebuilding ? " rebuilding" : "",
-                   (unsigned long long)raft_term_now(g->raft).n,
-                   (unsigned long long)raft_first(g->raft).n,
-                   (unsigned long long)raft_last(g->raft).n,
-                   (unsigned long long)raft_commit(g->raft).n, (unsigned long long)g->applied.n,
-                   store_count(g->store));
+        buf_printf(
+            b, "%u %s%s term %llu first %llu last %llu commit %llu applied %llu keys %zu", p,
+            raft_role_name(raft_role(g->raft)), g->rebuilding ? " rebuilding" : "",
+            (unsigned long long)raft_term_now(g->raft).n, (unsigned long long)raft_first(g->raft).n,
+            (unsigned long long)raft_last(g->raft).n, (unsigned long long)raft_commit(g->raft).n,
+            (unsigned long long)g->applied.n, store_count(g->store));
         if (digests) {
             buf_printf(b, " digest %016llx", (unsigned long long)store_digest(g->store));
         }
@@ -105,8 +104,8 @@ void node_cmd_synod(struct session *s, const struct cmd *cmd, uint32_t argc,
     struct buf b = {0};
     int64_t only = -1;
 
-    if (argc > 2 && (!cmd_parse_int(argv[2], &only) || only < 0 ||
-                     only >= (int64_t)s->node->map.partitions)) {
+    if (argc > 2 &&
+        (!cmd_parse_int(argv[2], &only) || only < 0 || only >= (int64_t)s->node->map.partitions)) {
         resp_put_error(w, "ERR no such partition");
         return;
     }

@@ -46,7 +46,7 @@ static void hello_reply(struct session *s, struct resp_writer *w)
 }
 
 #define ERR_NO_PASSWORD                                                                            \
-    "ERR AUTH <password> called without any password configured for the default user. Are you "   \
+    "ERR AUTH <password> called without any password configured for the default user. Are you "    \
     "sure your configuration is correct?"
 #define ERR_WRONG_PASSWORD "WRONGPASS invalid username-password pair or user is disabled."
 
@@ -208,8 +208,9 @@ static void cmd_wait(struct session *s, const struct slice *argv, struct resp_wr
 
 static void memory_doctor(struct resp_writer *w)
 {
-    resp_put_verbatim(w, "txt", SLICE("Hi Sam, I can't find any memory issue in your instance. I can "
-                                      "only account for what occurs on this base.\n"));
+    resp_put_verbatim(w, "txt",
+                      SLICE("Hi Sam, I can't find any memory issue in your instance. I can "
+                            "only account for what occurs on this base.\n"));
 }
 
 static bool starts_with(const char *name, const char *prefix)

@@ -161,8 +161,8 @@ static void first_start(struct node *n, struct request *parent, uint32_t argc,
 static bool first_goes_on(struct node *n, struct request *parent, struct slice reply)
 {
     struct fanout *f = parent->fanout;
-    bool empty = reply.len > 0 && (reply.data[0] == '_' || (reply.len > 1 && reply.data[0] == '$' &&
-                                                            reply.data[1] == '-'));
+    bool empty = reply.len > 0 && (reply.data[0] == '_' ||
+                                   (reply.len > 1 && reply.data[0] == '$' && reply.data[1] == '-'));
 
     if (empty && f->order_at < f->order_count) {
         struct cmd_decoded d;

@@ -36,19 +36,25 @@ static enum err meta_read(const struct disk_boot *boot, const char *path, struct
         return err;
     }
     if (out->len < META_HEAD_BYTES || memcmp(out->data, META_MAGIC, sizeof META_MAGIC) != 0) {
-        diag_set(why, "%s is not a synod file; restore it, or bring this node back empty with "
-                      "--join", path);
+        diag_set(why,
+                 "%s is not a synod file; restore it, or bring this node back empty with "
+                 "--join",
+                 path);
         return ERR_CORRUPT;
     }
     if (load_u32le(out->data + 8) > META_VERSION) {
-        diag_set(why, "%s has format version %u, this program knows up to %u: start the newer "
-                      "version", path, load_u32le(out->data + 8), META_VERSION);
+        diag_set(why,
+                 "%s has format version %u, this program knows up to %u: start the newer "
+                 "version",
+                 path, load_u32le(out->data + 8), META_VERSION);
         return ERR_VERSION;
     }
     if (load_u32le(out->data + 12) !=
         checksum32(out->data + META_HEAD_BYTES, out->len - META_HEAD_BYTES)) {
-        diag_set(why, "%s is damaged (its checksum fails); empty the directory and bring this "
-                      "node back with --join", path);
+        diag_set(why,
+                 "%s is damaged (its checksum fails); empty the directory and bring this "
+                 "node back with --join",
+                 path);
         return ERR_CORRUPT;
     }
     buf_consume(out, META_HEAD_BYTES);
@@ -95,8 +101,10 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
         n->phase = NODE_PHASE_IDENTITY;
         err = ERR_OK;
     } else if (err == ERR_OK && body.len != sizeof n->id.b) {
-        diag_set(why, META_NODE " has %zu bytes instead of 16; empty the directory and bring this "
-                 "node back with --join", body.len);
+        diag_set(why,
+                 META_NODE " has %zu bytes instead of 16; empty the directory and bring this "
+                           "node back with --join",
+                 body.len);
         err = ERR_CORRUPT;
     } else if (err == ERR_OK) {
         memcpy(n->id.b, body.data, sizeof n->id.b);
@@ -117,7 +125,7 @@ static enum err boot_map(struct node *n, const struct disk_boot *boot, struct di
     }
     if (err == ERR_OK && n->phase == NODE_PHASE_IDENTITY) {
         diag_set(why, META_NODE " is missing although " META_MAP " is there: the node's identity "
-                 "is lost; empty the directory and bring the node back with --join");
+                                "is lost; empty the directory and bring the node back with --join");
         err = ERR_CORRUPT;
     }
     if (err == ERR_OK) {
@@ -126,7 +134,7 @@ static enum err boot_map(struct node *n, const struct disk_boot *boot, struct di
         n->log_started = body.len > 0 && body.data[0] == 1;
         if (body.len < 2 || wire_get_map(rest, &n->map) != ERR_OK) {
             diag_set(why, META_MAP " does not hold a cluster map; empty the directory and bring "
-                     "the node back with --join");
+                                   "the node back with --join");
             err = ERR_CORRUPT;
         }
     }
@@ -236,9 +244,8 @@ static void found_with(struct node *n, struct wire_map map)
 
     qsort(map.members, map.member_count, sizeof map.members[0], member_order);
     for (uint32_t i = 0; i < map.member_count; i++) {
-        nodes[i] = (struct ring_node){.id = node_short_id(&map.members[i].node),
-                                      .weight = 1,
-                                      .zone = map.members[i].zone};
+        nodes[i] = (struct ring_node){
+            .id = node_short_id(&map.members[i].node), .weight = 1, .zone = map.members[i].zone};
     }
     map.epoch = 1;
     map.partitions = n->cfg.partitions;
@@ -349,8 +356,9 @@ static bool admit_to_cluster(struct node *n, struct link *l)
     bool address_known = node_member_by_addr(n, l->hello_peer) >= 0;
 
     if (foreign) {
-        node_link_refuse(n, l->conn, ERR_REFUSED, "it belongs to another cluster; nodes of two "
-                                                  "clusters cannot talk");
+        node_link_refuse(n, l->conn, ERR_REFUSED,
+                         "it belongs to another cluster; nodes of two "
+                         "clusters cannot talk");
         return false;
     }
     if (known || (h->joining && address_known) ||
@@ -358,16 +366,19 @@ static bool admit_to_cluster(struct node *n, struct link *l)
         return true;
     }
     if (!wire_id_is_zero(&h->cluster)) {
-        node_link_refuse(n, l->conn, ERR_STALE, "this node was replaced while it was away; empty "
-                                                "its directory and start it with --join");
+        node_link_refuse(n, l->conn, ERR_STALE,
+                         "this node was replaced while it was away; empty "
+                         "its directory and start it with --join");
     } else if (address_known) {
-        node_link_refuse(n, l->conn, ERR_REFUSED,
-                         "the cluster knows this address as a node whose data directory is lost: an "
-                         "emptied node has forgotten its votes and is not taken back as a voter; "
-                         "start it with --join to have it rebuilt under a new identity");
+        node_link_refuse(
+            n, l->conn, ERR_REFUSED,
+            "the cluster knows this address as a node whose data directory is lost: an "
+            "emptied node has forgotten its votes and is not taken back as a voter; "
+            "start it with --join to have it rebuilt under a new identity");
     } else {
-        node_link_refuse(n, l->conn, ERR_REFUSED, "the cluster is founded and does not know this "
-                                                  "address");
+        node_link_refuse(n, l->conn, ERR_REFUSED,
+                         "the cluster is founded and does not know this "
+                         "address");
     }
     return false;
 }
@@ -405,8 +416,10 @@ static bool take_place(struct node *n, struct wire_map *map)
             return true;
         }
     }
-    diag_set(&why, "the cluster has no member at %s: a node that is brought back keeps its peer "
-                   "address", n->cfg.peer_addr);
+    diag_set(&why,
+             "the cluster has no member at %s: a node that is brought back keeps its peer "
+             "address",
+             n->cfg.peer_addr);
     node_fail(n, ERR_REFUSED, &why);
     return false;
 }

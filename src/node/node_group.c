@@ -72,8 +72,7 @@ const struct raft_conf *node_group_conf(const struct group *g)
 
 enum { BLOB_VERSION = 1 };
 
-static void encode_conf_members(const struct node *n, const struct raft_conf *conf,
-                                struct buf *out)
+static void encode_conf_members(const struct node *n, const struct raft_conf *conf, struct buf *out)
 {
     uint32_t count = 0;
     struct buf members = {0};
@@ -98,8 +97,8 @@ static void encode_conf_members(const struct node *n, const struct raft_conf *co
     buf_free(&members);
 }
 
-void node_group_encode_blob(const struct node *n, struct raft_id self,
-                            const struct raft_conf *conf, uint64_t last_time_ms, struct buf *out)
+void node_group_encode_blob(const struct node *n, struct raft_id self, const struct raft_conf *conf,
+                            uint64_t last_time_ms, struct buf *out)
 {
     struct buf conf_bytes = {0};
 
@@ -266,9 +265,8 @@ void node_group_learn_leader(struct group *g, struct raft_id leader, struct raft
 /* Nodes without a replica learn leaders from those that have one. */
 void node_group_tell_leader(struct group *g, struct link *l)
 {
-    struct wire_leader hint = {.partition = g->partition,
-                               .term = raft_term_now(g->raft),
-                               .leader = raft_leader(g->raft)};
+    struct wire_leader hint = {
+        .partition = g->partition, .term = raft_term_now(g->raft), .leader = raft_leader(g->raft)};
 
     if (l->state == LINK_UP && hint.leader.n != 0) {
         size_t mark = wire_begin(&l->now, WIRE_LEADERS);

@@ -69,8 +69,8 @@ struct request {
     enum request_state state;
     uint8_t proto;
     bool is_write, after_writes;
-    bool right;              /* READING: the leader may answer it */
-    bool muted;              /* CLIENT REPLY: nobody wants the answer */
+    bool right; /* READING: the leader may answer it */
+    bool muted; /* CLIENT REPLY: nobody wants the answer */
     uint32_t partition;
     const struct cmd *cmd;
     struct session *session; /* SESSION: NULL once the client is gone */
@@ -79,11 +79,11 @@ struct request {
     struct request *parent;  /* CHILD */
     struct fanout *fanout;   /* parent: how to combine */
     uint64_t deadline_us, started_us;
-    struct raft_index wait_index; /* READING: answer when applied */
-    struct raft_index barrier;    /* READING: entries beyond it came after this read */
+    struct raft_index wait_index;  /* READING: answer when applied */
+    struct raft_index barrier;     /* READING: entries beyond it came after this read */
     struct raft_term removal_term; /* READING: the reply is known; it leaves when the removal
                                       that it rests on, logged in this term, is applied */
-    struct buf command;      /* cmd_encode()d, kept while it may be sent again */
+    struct buf command;            /* cmd_encode()d, kept while it may be sent again */
     struct buf reply;
 };
 
@@ -167,8 +167,8 @@ struct group {
     struct raft_index snap_index;
     struct raft_term snap_term;
     uint64_t snap_bytes;
-    bool snap_wanted; /* a peer needs one newer than we have */
-    uint64_t snap_old, snap_old_ticket; /* goes once the log names its successor durably */
+    bool snap_wanted;                          /* a peer needs one newer than we have */
+    uint64_t snap_old, snap_old_ticket;        /* goes once the log names its successor durably */
     struct raft_id snap_peers[RAFT_PEERS_MAX]; /* wait for the next checkpoint */
     uint32_t snap_peer_count;
     struct checkpoint checkpoint;
@@ -189,15 +189,15 @@ struct link {
     uint32_t pos; /* in node->links */
     char addr[NODE_ADDR_MAX];
     enum link_state state;
-    uint64_t conn; /* 0: none */
-    struct wire_id node; /* of the hello; of the map before */
+    uint64_t conn;           /* 0: none */
+    struct wire_id node;     /* of the hello; of the map before */
     struct wire_hello hello; /* slices point into hello_* below */
     char hello_peer[NODE_ADDR_MAX], hello_client[NODE_ADDR_MAX];
     bool avoid; /* the peer is stopping or its disk is full: not to lead */
     struct buf in;
     /* frames built during a turn */
-    struct buf now;         /* sent at once */
-    struct buf gated;       /* Raft messages that wait for a ticket */
+    struct buf now;   /* sent at once */
+    struct buf gated; /* Raft messages that wait for a ticket */
     uint64_t gate;
     size_t raft_now_mark, raft_gated_mark, request_mark, reply_mark;
     struct buf requests, replies; /* whole frames under construction */
@@ -225,10 +225,10 @@ struct session {
     uint64_t conn, id;
     struct node *node;
     struct resp_parser parser;
-    struct buf in;  /* received, not yet parsed */
-    struct buf out; /* to be sent at the end of the turn */
+    struct buf in;       /* received, not yet parsed */
+    struct buf out;      /* to be sent at the end of the turn */
     struct list replies; /* requests in order */
-    uint32_t waiting;       /* requests in replies */
+    uint32_t waiting;    /* requests in replies */
     uint32_t writes_waiting;
     uint8_t proto;
     enum session_reply_mode reply_mode;
@@ -246,7 +246,7 @@ struct session {
 enum disk_user {
     DISK_USER_IDENTITY = 1,
     DISK_USER_MAP,
-    DISK_USER_CHECKPOINT,        /* chunk written */
+    DISK_USER_CHECKPOINT, /* chunk written */
     DISK_USER_CHECKPOINT_SYNCED,
     DISK_USER_CHECKPOINT_NAMED,
     DISK_USER_SEND_READ,
@@ -332,7 +332,7 @@ struct node {
     struct request *free_requests;
     uint32_t free_request_count;
 
-    struct node_effects *fx; /* of the turn under way */
+    struct node_effects *fx;   /* of the turn under way */
     struct node_effects early; /* of node_open */
     struct disk_ops ops;
     uint32_t checkpoints_active;
@@ -411,8 +411,8 @@ void node_group_mark(struct group *g); /* something changed: flush it this turn 
 void node_groups_flush(struct node *n);
 void node_groups_durable(struct node *n, uint64_t ticket);
 void node_group_put_blob(struct group *g, const struct raft_conf *conf);
-void node_group_encode_blob(const struct node *n, struct raft_id self,
-                            const struct raft_conf *conf, uint64_t last_time_ms, struct buf *out);
+void node_group_encode_blob(const struct node *n, struct raft_id self, const struct raft_conf *conf,
+                            uint64_t last_time_ms, struct buf *out);
 struct group_blob {
     struct raft_id self;
     struct raft_conf conf;
@@ -444,7 +444,7 @@ struct request *node_request_new(struct node *n, enum request_origin origin, con
 void node_request_free(struct node *n, struct request *r);
 /* Route a command; argv is borrowed for the call. */
 void node_route(struct node *n, struct request *r, uint32_t argc, const struct slice *argv);
-void node_route_drain(struct group *g); /* try the held ones again */
+void node_route_drain(struct group *g);   /* try the held ones again */
 void node_route_gathered(struct node *n); /* the log is free, or they waited long enough */
 uint64_t node_route_gathered_deadline(const struct node *n);
 void node_route_link_down(struct node *n, uint64_t conn);
@@ -479,9 +479,9 @@ enum fanout_kind {
 };
 struct fanout {
     enum fanout_kind kind;
-    uint32_t left;  /* children not yet answered */
+    uint32_t left; /* children not yet answered */
     int64_t sum;
-    size_t count;   /* CONCAT: items */
+    size_t count;     /* CONCAT: items */
     struct buf items; /* CONCAT */
     struct buf error; /* the first error */
     uint32_t *order;  /* FIRST: partitions still to ask */

@@ -119,8 +119,8 @@ static void swap_in(struct node *n, const struct link *l, const struct raft_conf
 
 void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
 {
-    struct group *g = n->groups != NULL && j->group < n->map.partitions ? &n->groups[j->group]
-                                                                        : NULL;
+    struct group *g =
+        n->groups != NULL && j->group < n->map.partitions ? &n->groups[j->group] : NULL;
     const struct raft_conf *now;
     struct raft_conf next;
     struct buf context = {0};

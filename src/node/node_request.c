@@ -105,8 +105,8 @@ static void reply_to_link(struct node *n, struct request *r, enum wire_outcome o
     struct link *l = node_link_by_conn(n, r->conn);
 
     if (l != NULL && l->state == LINK_UP) {
-        struct wire_reply p = {.id = r->remote_id, .outcome = outcome,
-                               .reply = buf_slice(&r->reply)};
+        struct wire_reply p = {
+            .id = r->remote_id, .outcome = outcome, .reply = buf_slice(&r->reply)};
 
         wire_put_reply(node_link_reply_frame(l), &p);
     }

@@ -41,7 +41,8 @@ static uint64_t logged_time(struct group *g)
 }
 
 #define ERR_DISK_FULL                                                                              \
-    "MISCONF the disk of the partition's leader is full: the write was not done; free space in its " \
+    "MISCONF the disk of the partition's leader is full: the write was not done; free space in "   \
+    "its "                                                                                         \
     "data directory"
 
 enum sent { SENT, NOT_SENT, SENT_FULL };
@@ -70,8 +71,9 @@ static enum sent propose(struct group *g, struct request *r, uint32_t argc,
         buf_append(b, r->command.data, r->command.len);
     }
     if (b->len > n->cfg.entry_bytes_max) {
-        node_request_error(n, r, "ERR the command is larger than one log entry may be "
-                                 "(entry-max-bytes); nothing was done");
+        node_request_error(n, r,
+                           "ERR the command is larger than one log entry may be "
+                           "(entry-max-bytes); nothing was done");
         return SENT;
     }
     err = raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index);
@@ -124,7 +126,8 @@ static bool log_removal(struct group *g)
     b->len = 0;
     put_u64le(b, logged_time(g));
     cmd_encode(b, cmd_by_name(argv[0]), 2, argv);
-    if (!node_writable(n) || raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index) != ERR_OK) {
+    if (!node_writable(n) ||
+        raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index) != ERR_OK) {
         return false;
     }
     g->expire_index = index;
@@ -229,11 +232,12 @@ static void answer_wait_for_removal(struct group *g, struct request *r)
         return;
     }
     r->reply.len = 0;
-    node_request_error(g->node, r, node_writable(g->node)
-                                       ? "TRYAGAIN the partition's leader is changing; nothing was "
-                                         "done"
-                                       : "MISCONF the key's time has come but its removal cannot "
-                                         "be logged: the disk of the partition's leader is full");
+    node_request_error(g->node, r,
+                       node_writable(g->node)
+                           ? "TRYAGAIN the partition's leader is changing; nothing was "
+                             "done"
+                           : "MISCONF the key's time has come but its removal cannot "
+                             "be logged: the disk of the partition's leader is full");
 }
 
 /* Answer a READING request whose time has come. */
@@ -339,8 +343,9 @@ static enum sent forward(struct group *g, struct request *r, uint32_t argc,
     };
 
     if (r->command.len > n->cfg.entry_bytes_max) {
-        node_request_error(n, r, "ERR the command is larger than one log entry may be "
-                                 "(entry-max-bytes); nothing was done");
+        node_request_error(n, r,
+                           "ERR the command is larger than one log entry may be "
+                           "(entry-max-bytes); nothing was done");
         return SENT;
     }
     wire_put_request(node_link_request_frame(l), &q);
@@ -488,8 +493,8 @@ static void take_request(struct node *n, struct link *l, const struct wire_reque
         refuse_request(l, q->id, WIRE_NOT_LEADER);
         return;
     }
-    if (cmd_decode(q->command, &d) != ERR_OK ||
-        (d.cmd->flags & (CMD_READ | CMD_WRITE)) == 0 || d.cmd->handler == NULL) {
+    if (cmd_decode(q->command, &d) != ERR_OK || (d.cmd->flags & (CMD_READ | CMD_WRITE)) == 0 ||
+        d.cmd->handler == NULL) {
         node_link_drop(n, l, "a forwarded command that cannot be read");
         return;
     }
@@ -573,8 +578,9 @@ static void give_up(struct node *n, struct request *r)
 
     switch (r->state) {
     case REQUEST_GATHERED:
-        node_request_error(n, r, "TRYAGAIN the log of the partition's leader is slow; nothing was "
-                                 "done");
+        node_request_error(n, r,
+                           "TRYAGAIN the log of the partition's leader is slow; nothing was "
+                           "done");
         return;
     case REQUEST_HELD:
         SOMETIMES(true, "node_route: gave up waiting for a leader");
@@ -589,7 +595,8 @@ static void give_up(struct node *n, struct request *r)
         } else {
             (void)snprintf(text, sizeof text,
                            "TRYAGAIN the leader of partition %u cannot be reached; nothing was "
-                           "done", r->partition);
+                           "done",
+                           r->partition);
         }
         node_request_error(n, r, text);
         return;
@@ -605,8 +612,9 @@ static void give_up(struct node *n, struct request *r)
         node_request_error(n, r, "TRYAGAIN the partition's leader did not answer in time");
         return;
     case REQUEST_READING:
-        node_request_error(n, r, "TRYAGAIN no majority confirmed the leader in time; nothing was "
-                                 "done");
+        node_request_error(n, r,
+                           "TRYAGAIN no majority confirmed the leader in time; nothing was "
+                           "done");
         return;
     case REQUEST_NEW:
     case REQUEST_DONE:

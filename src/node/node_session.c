@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 enum {
-    PIPELINE_MAX = 4096,          /* requests of one client under way */
-    INPUT_BYTES_MAX = 1 << 30,    /* one command, received and not yet whole */
+    PIPELINE_MAX = 4096,       /* requests of one client under way */
+    INPUT_BYTES_MAX = 1 << 30, /* one command, received and not yet whole */
     KEYS_INLINE = 64,
     SOME_KEYS_MAX = 1 << 20,
 };
@@ -176,8 +176,7 @@ static int command_slot(const struct cmd *cmd, uint32_t argc, const struct slice
     return slot;
 }
 
-static struct request *session_request(struct session *s, const struct cmd *cmd,
-                                       uint32_t partition)
+static struct request *session_request(struct session *s, const struct cmd *cmd, uint32_t partition)
 {
     struct node *n = s->node;
     struct request *r = node_request_new(n, REQUEST_SESSION, cmd, partition);
@@ -245,9 +244,8 @@ static void slot_command(struct session *s, const struct cmd *cmd, uint32_t argc
         session_error(s, "ERR Invalid slot");
         return;
     }
-    node_route(s->node,
-               session_request(s, cmd, node_partition_of_slot(s->node, (uint32_t)slot)), argc,
-               argv);
+    node_route(s->node, session_request(s, cmd, node_partition_of_slot(s->node, (uint32_t)slot)),
+               argc, argv);
 }
 
 static void data_command(struct session *s, const struct cmd *cmd, uint32_t argc,
@@ -402,7 +400,8 @@ void node_session_received(struct session *s, const uint8_t *data, size_t len)
         }
     }
     if (s->in.len > INPUT_BYTES_MAX) {
-        node_log(n, NODE_LOG_WARN, "msg=\"client cut off: too much unread input\" addr=%s", s->addr);
+        node_log(n, NODE_LOG_WARN, "msg=\"client cut off: too much unread input\" addr=%s",
+                 s->addr);
         node_session_kill(s);
     }
     if (!s->closing && !may_parse(s)) {

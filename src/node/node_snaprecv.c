@@ -12,8 +12,12 @@ static void ack(struct group *g, uint8_t state, uint64_t gate)
     struct node *n = g->node;
     struct snap_recv *v = &g->recv;
     struct link *l = node_link_to(n, v->from);
-    struct wire_chunk_ack a = {.group = g->partition, .from = g->self, .to = v->from,
-                               .file = v->sender_file, .index = v->index, .offset = v->offset,
+    struct wire_chunk_ack a = {.group = g->partition,
+                               .from = g->self,
+                               .to = v->from,
+                               .file = v->sender_file,
+                               .index = v->index,
+                               .offset = v->offset,
                                .state = state};
     size_t mark;
 
@@ -122,8 +126,11 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
     if (c->to.n != g->self.n || node_of_raft_id(c->from) != node_short_id(&l->node) ||
         c->sender_term.n < raft_term_now(g->raft).n || c->index.n <= g->applied.n) {
         SOMETIMES(true, "node_snaprecv: a snapshot that is not needed");
-        struct wire_chunk_ack a = {.group = c->group, .from = c->to, .to = c->from,
-                                   .file = c->file, .index = c->index,
+        struct wire_chunk_ack a = {.group = c->group,
+                                   .from = c->to,
+                                   .to = c->from,
+                                   .file = c->file,
+                                   .index = c->index,
                                    .state = WIRE_CHUNK_GIVEN_UP};
         size_t mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
 
@@ -213,8 +220,9 @@ void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk
         return;
     }
     if (done->err != ERR_OK) {
-        node_log(g->node, NODE_LOG_WARN, "msg=\"snapshot cannot be stored\" partition=%u reason=\"%s\"",
-                 g->partition, done->why.text);
+        node_log(g->node, NODE_LOG_WARN,
+                 "msg=\"snapshot cannot be stored\" partition=%u reason=\"%s\"", g->partition,
+                 done->why.text);
         ack(g, WIRE_CHUNK_GIVEN_UP, 0);
         node_snap_recv_abort(g);
         return;

@@ -149,10 +149,16 @@ void node_snap_disk(struct group *g, const struct disk_done *done)
         send_end(g, s, false);
         return;
     }
-    c = (struct wire_chunk){
-        .group = g->partition, .from = g->self, .to = s->to, .file = s->file, .index = s->index,
-        .term = s->term, .sender_term = raft_term_now(g->raft), .offset = s->read_offset,
-        .last = s->read_offset + done->data.len >= s->bytes, .bytes = done->data};
+    c = (struct wire_chunk){.group = g->partition,
+                            .from = g->self,
+                            .to = s->to,
+                            .file = s->file,
+                            .index = s->index,
+                            .term = s->term,
+                            .sender_term = raft_term_now(g->raft),
+                            .offset = s->read_offset,
+                            .last = s->read_offset + done->data.len >= s->bytes,
+                            .bytes = done->data};
     mark = wire_begin(&l->now, WIRE_CHUNK);
     wire_put_chunk(&l->now, &c);
     wire_end(&l->now, mark);
@@ -204,8 +210,7 @@ void node_snap_send_tick(struct group *g)
     {
         struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
 
-        if (!node_group_leads(g) ||
-            g->node->now.mono_us - s->last_progress_us > PATIENCE_US) {
+        if (!node_group_leads(g) || g->node->now.mono_us - s->last_progress_us > PATIENCE_US) {
             send_end(g, s, false);
         }
     }

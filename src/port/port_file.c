@@ -212,7 +212,7 @@ static int entry_open(struct port_files *f, const char *path, bool create, struc
     *place = MEM_NEW(struct file_entry);
     **place = (struct file_entry){
         .fd = fd, .direct_fd = -1, .created = created, .users = 1, .used = f->ops};
-    (void)snprintf((*place)->path, sizeof (*place)->path, "%s", path);
+    (void)snprintf((*place)->path, sizeof(*place)->path, "%s", path);
     *out = *place;
     return 0;
 }

@@ -73,16 +73,16 @@ static bool seen_insert(struct seen *s, uint64_t key, const uint64_t used[UNKNOW
 }
 
 struct search {
-    struct sim_op *ops;               /* a copy: values nobody read are made equal */
+    struct sim_op *ops;                     /* a copy: values nobody read are made equal */
     const struct sim_op **known, **unknown; /* by call */
     uint32_t known_count, unknown_count;
-    uint64_t longest;                 /* of the texts read */
+    uint64_t longest; /* of the texts read */
     uint64_t used[UNKNOWN_WORDS];
-    bool last_unknown;                /* the newest placement, */
-    uint32_t last;                    /* and which one it was */
+    bool last_unknown; /* the newest placement, */
+    uint32_t last;     /* and which one it was */
     bool *known_placed, *unknown_placed;
     uint64_t *unknown_class; /* equal: they differ in nothing that anyone saw */
-    uint32_t first; /* known ops before it are all placed */
+    uint32_t first;          /* known ops before it are all placed */
     uint32_t placed;
     uint64_t placed_hash;
     struct sim_state state;
@@ -324,7 +324,8 @@ static bool try_place(struct search *s, bool unknown, uint32_t pos)
         use(s, pos, true);
     }
     s->placed_hash ^= mark;
-    if (!seen_insert(&s->seen, fingerprint(s, &next, unknown ? s->unknown_class[pos] : 0), s->used)) {
+    if (!seen_insert(&s->seen, fingerprint(s, &next, unknown ? s->unknown_class[pos] : 0),
+                     s->used)) {
         s->placed_hash ^= mark;
         if (unknown) {
             use(s, pos, false);

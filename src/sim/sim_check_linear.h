@@ -13,7 +13,7 @@
 
 enum sim_verdict { SIM_LINEAR, SIM_NOT_LINEAR, SIM_LINEAR_UNDECIDED };
 struct sim_linear_report {
-    uint64_t states; /* tried */
+    uint64_t states;      /* tried */
     uint32_t placed_most; /* known ops in the longest explanation found */
     uint32_t known;
     uint32_t stuck_id; /* the earliest-returning op no explanation got past; 0: none */

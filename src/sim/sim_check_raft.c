@@ -119,8 +119,8 @@ static void check_entry(struct sim_world *w, struct sim_host *h, uint32_t part,
         (void)map64_put(&w->raft.of[part].entries, key, seen);
         return;
     }
-    if (seen->hash != hash || (before != 0 && seen->before_term != 0 &&
-                               seen->before_term != before)) {
+    if (seen->hash != hash ||
+        (before != 0 && seen->before_term != 0 && seen->before_term != before)) {
         sim_found(w, "log matching: n%u p%u has another entry at index %lu term %lu", h->id, part,
                   index, e->term.n);
     }
@@ -165,8 +165,8 @@ static void check_digest(struct sim_world *w, struct sim_host *h, uint32_t part,
         c->digest = v->digest;
         c->digest_host = h->id + 1;
     } else if (c->digest != v->digest) {
-        sim_found(w, "p%u at index %lu: n%u has digest %lx, n%u had %lx", part, v->applied.n,
-                  h->id, v->digest, c->digest_host - 1, c->digest);
+        sim_found(w, "p%u at index %lu: n%u has digest %lx, n%u had %lx", part, v->applied.n, h->id,
+                  v->digest, c->digest_host - 1, c->digest);
     }
 }
 
@@ -206,9 +206,13 @@ static void check_replica(struct sim_world *w, struct sim_host *h, uint32_t part
     if (!same_life || v->applied.n > s->applied) {
         check_digest(w, h, part, v);
     }
-    *s = (struct sim_group_seen){.known = true, .was_leader = v->role == RAFT_LEADER,
-                                 .self = v->self.n, .term = v->term.n, .commit = v->commit.n,
-                                 .applied = v->applied.n, .last = v->last.n,
+    *s = (struct sim_group_seen){.known = true,
+                                 .was_leader = v->role == RAFT_LEADER,
+                                 .self = v->self.n,
+                                 .term = v->term.n,
+                                 .commit = v->commit.n,
+                                 .applied = v->applied.n,
+                                 .last = v->last.n,
                                  .last_term = raft_term_at(v->raft, v->last).n};
 }
 
@@ -233,8 +237,7 @@ void sim_check_raft_turn(struct sim_world *w, struct sim_host *h)
 static bool one_leader(struct sim_world *w, uint32_t part, struct diag *why)
 {
     uint64_t leader = 0, term = 0;
-    uint32_t replicas = 0, wanted = w->opt.replicas < w->opt.hosts ? w->opt.replicas
-                                                                    : w->opt.hosts;
+    uint32_t replicas = 0, wanted = w->opt.replicas < w->opt.hosts ? w->opt.replicas : w->opt.hosts;
     struct node_group_view v;
 
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
@@ -325,8 +328,8 @@ bool sim_check_raft_settled(struct sim_world *w, struct diag *why)
             }
             if (v.applied.n != first.applied.n || v.last.n != v.applied.n ||
                 v.digest != first.digest || v.keys != first.keys) {
-                diag_set(why, "p%u: n%u applied %lu last %lu digest %lx, another %lu %lu %lx",
-                         part, i, v.applied.n, v.last.n, v.digest, first.applied.n, first.last.n,
+                diag_set(why, "p%u: n%u applied %lu last %lu digest %lx, another %lu %lu %lx", part,
+                         i, v.applied.n, v.last.n, v.digest, first.applied.n, first.last.n,
                          first.digest);
                 return false;
             }

@@ -15,9 +15,9 @@ struct sim_host;
 enum { SIM_PARTITIONS_MAX = 16 };
 
 struct sim_committed {
-    uint64_t term, hash;     /* 0: not known here */
-    uint64_t seen_in_term;   /* newest term of the node that first showed it */
-    uint64_t digest;         /* of the state after applying it; 0: not seen */
+    uint64_t term, hash;   /* 0: not known here */
+    uint64_t seen_in_term; /* newest term of the node that first showed it */
+    uint64_t digest;       /* of the state after applying it; 0: not seen */
     uint32_t digest_host;
 };
 struct sim_group_seen { /* one replica, since its node started */
@@ -27,8 +27,8 @@ struct sim_group_seen { /* one replica, since its node started */
 struct sim_partition_check {
     struct sim_committed *committed; /* by index */
     uint64_t count, cap;             /* indices below count are tracked */
-    struct map64 leaders; /* term -> raft id, boxed */
-    struct map64 entries; /* mix(index, term) -> struct sim_entry_seen */
+    struct map64 leaders;            /* term -> raft id, boxed */
+    struct map64 entries;            /* mix(index, term) -> struct sim_entry_seen */
 };
 struct sim_raft_check {
     struct sim_partition_check of[SIM_PARTITIONS_MAX];

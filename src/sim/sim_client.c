@@ -336,15 +336,15 @@ static bool read_value(const struct sim_world *w, bool null, struct slice text, 
  * so it must stand there in every read. */
 static bool note_place(struct sim_world *w, uint64_t token, uint64_t at)
 {
-    struct sim_op *append = token > 0 && token <= w->history.count ? &w->history.ops[token - 1]
-                                                                   : NULL;
+    struct sim_op *append =
+        token > 0 && token <= w->history.count ? &w->history.ops[token - 1] : NULL;
 
     if (append == NULL || append->kind != SIM_OP_APPEND) {
         return false;
     }
     if (append->place != 0 && append->place != at + 1) {
-        sim_found(w, "the token of op %u was read at %lu and at %lu", append->id,
-                  append->place - 1, at);
+        sim_found(w, "the token of op %u was read at %lu and at %lu", append->id, append->place - 1,
+                  at);
     }
     append->place = at + 1;
     return true;

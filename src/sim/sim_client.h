@@ -17,7 +17,7 @@ struct sim_client {
     struct prng rng;
     uint32_t conn; /* in the net; valid unless idle */
     enum { SIM_CLIENT_IDLE, SIM_CLIENT_DIALING, SIM_CLIENT_CONNECTED } link;
-    uint32_t tries; /* generation of timeouts */
+    uint32_t tries;       /* generation of timeouts */
     uint32_t waiting[64]; /* ops sent and not answered, in order; positions in history */
     uint32_t waiting_count;
     struct buf in;
@@ -40,8 +40,14 @@ void sim_client_received(struct sim_world *w, uint32_t client, uint32_t conn,
 /* The family and name of an object. */
 enum sim_family sim_object_family(const struct sim_world *w, uint32_t object);
 /* Replies, for tests: one RESP2 value of the shapes used. */
-enum sim_reply_kind { SIM_REPLY_SIMPLE, SIM_REPLY_ERROR, SIM_REPLY_INT, SIM_REPLY_BULK,
-                      SIM_REPLY_NULL, SIM_REPLY_ARRAY };
+enum sim_reply_kind {
+    SIM_REPLY_SIMPLE,
+    SIM_REPLY_ERROR,
+    SIM_REPLY_INT,
+    SIM_REPLY_BULK,
+    SIM_REPLY_NULL,
+    SIM_REPLY_ARRAY
+};
 struct sim_reply {
     enum sim_reply_kind kind;
     struct slice text; /* SIMPLE, ERROR, BULK */

@@ -32,7 +32,7 @@ struct sim_file {
 struct sim_disk {
     struct sim_file **files;
     size_t count, cap;
-    bool full; /* nothing may grow */
+    bool full;      /* nothing may grow */
     bool sync_lies; /* planted: a sync does nothing */
 };
 void sim_disk_free(struct sim_disk *d);

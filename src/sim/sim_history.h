@@ -9,23 +9,23 @@
 #include "sim/sim_options.h"
 
 #define SIM_OP_LIST(X)                                                                             \
-    X(SIM_OP_GET, "GET")           /* register: r0 = value or 0 */                                \
-    X(SIM_OP_SET, "SET")           /* a0 */                                                        \
-    X(SIM_OP_SETNX, "SETNX")       /* a0; r0 = 1 when set */                                       \
-    X(SIM_OP_SET_NX, "SET NX")     /* a0; r0 = 1 when set */                                       \
-    X(SIM_OP_GETSET, "SET GET")    /* a0; r0 = old value or 0 */                                   \
-    X(SIM_OP_DEL, "DEL")           /* r0 = 1 when it was there */                                  \
-    X(SIM_OP_INCRBY, "INCRBY")     /* a0; r0 = new value */                                        \
-    X(SIM_OP_COUNT, "GET counter") /* r0 = value, r1 = 1 when there */                             \
-    X(SIM_OP_APPEND, "APPEND")     /* a0 token, a1 its length; r0 = new length */                  \
-    X(SIM_OP_TEXT, "GET string")   /* r0 = chain of tokens, r1 = length */                         \
-    X(SIM_OP_STRLEN, "STRLEN")     /* r1 = length */                                               \
-    X(SIM_OP_HSET, "HSET")         /* field, a0; r0 = 1 when new */                                \
-    X(SIM_OP_HGET, "HGET")         /* field; r0 = value or 0 */                                    \
-    X(SIM_OP_HDEL, "HDEL")         /* field; r0 = 1 when it was there */                           \
-    X(SIM_OP_HMGET, "HMGET")       /* r0..r2 = values or 0 */                                      \
-    X(SIM_OP_MSET, "MSET")         /* a0, a1 */                                                    \
-    X(SIM_OP_MGET, "MGET")         /* r0, r1 = values or 0 */                                      \
+    X(SIM_OP_GET, "GET")             /* register: r0 = value or 0 */                               \
+    X(SIM_OP_SET, "SET")             /* a0 */                                                      \
+    X(SIM_OP_SETNX, "SETNX")         /* a0; r0 = 1 when set */                                     \
+    X(SIM_OP_SET_NX, "SET NX")       /* a0; r0 = 1 when set */                                     \
+    X(SIM_OP_GETSET, "SET GET")      /* a0; r0 = old value or 0 */                                 \
+    X(SIM_OP_DEL, "DEL")             /* r0 = 1 when it was there */                                \
+    X(SIM_OP_INCRBY, "INCRBY")       /* a0; r0 = new value */                                      \
+    X(SIM_OP_COUNT, "GET counter")   /* r0 = value, r1 = 1 when there */                           \
+    X(SIM_OP_APPEND, "APPEND")       /* a0 token, a1 its length; r0 = new length */                \
+    X(SIM_OP_TEXT, "GET string")     /* r0 = chain of tokens, r1 = length */                       \
+    X(SIM_OP_STRLEN, "STRLEN")       /* r1 = length */                                             \
+    X(SIM_OP_HSET, "HSET")           /* field, a0; r0 = 1 when new */                              \
+    X(SIM_OP_HGET, "HGET")           /* field; r0 = value or 0 */                                  \
+    X(SIM_OP_HDEL, "HDEL")           /* field; r0 = 1 when it was there */                         \
+    X(SIM_OP_HMGET, "HMGET")         /* r0..r2 = values or 0 */                                    \
+    X(SIM_OP_MSET, "MSET")           /* a0, a1 */                                                  \
+    X(SIM_OP_MGET, "MGET")           /* r0, r1 = values or 0 */                                    \
     X(SIM_OP_SET_FIRST, "SET first") /* a0, on the first key of a pair */
 #define SIM_OP_ENUM(id, name) id,
 enum sim_op_kind { SIM_OP_LIST(SIM_OP_ENUM) SIM_OP_KINDS };

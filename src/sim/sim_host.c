@@ -26,7 +26,8 @@ void sim_host_init(struct sim_world *w, uint32_t id)
     *h = (struct sim_host){.id = id, .rng = {prng_next(&w->rng)}, .odd_number = 1};
     h->clock.anchor_mono_us = prng_below(&h->rng, 1ULL << 40);
     if (w->opt.fault[SIM_FAULT_DRIFT]) {
-        h->clock.drift_ppm = (int64_t)prng_below(&h->rng, 9001) - 4500; /* lease_drift_ppm is 10000 */
+        h->clock.drift_ppm =
+            (int64_t)prng_below(&h->rng, 9001) - 4500; /* lease_drift_ppm is 10000 */
     }
     if (w->opt.fault[SIM_FAULT_WALL_JUMP]) {
         h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
@@ -149,8 +150,7 @@ void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
         return;
     }
     sim_say(w, SIM_LOG_SHORT, "n%u paused for %lu us in stage %d", h->id, for_us, (int)h->stage);
-    if (w->phase == SIM_FAULTS && w->opt.fault[SIM_FAULT_PARTITION] &&
-        prng_chance(&h->rng, 1, 2)) {
+    if (w->phase == SIM_FAULTS && w->opt.fault[SIM_FAULT_PARTITION] && prng_chance(&h->rng, 1, 2)) {
         /* The most telling moment: its peers go on without it, its clients wait for it. */
         for (uint32_t i = 0; i < w->opt.hosts; i++) {
             sim_fault_cut(w, i, h->id, for_us + for_us / 4);
@@ -311,7 +311,8 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
     in.done.token = op.token;
     if (h->fail_next_write && op.kind == DISK_WRITE) {
         struct prng coin = h->rng;
-        enum err ignored = prng_chance(&coin, 1, 2) ? sim_disk_run(&h->disk, &op, &in.data) : ERR_OK;
+        enum err ignored =
+            prng_chance(&coin, 1, 2) ? sim_disk_run(&h->disk, &op, &in.data) : ERR_OK;
 
         (void)ignored; /* what a failed write left behind is unknown */
         h->fail_next_write = false;
@@ -359,7 +360,8 @@ static void send_now(struct sim_world *w, struct sim_host *h, struct node_effect
     sim_net_send(w, h, e->conn, &e->data);
 }
 
-/* Planted bugs: whether the frames carry a raft message of a kind whose gate the faulty driver forgets. */
+/* Planted bugs: whether the frames carry a raft message of a kind whose gate the faulty driver
+ * forgets. */
 static bool bug_skips_gate(const struct sim_world *w, const struct node_effect *e)
 {
     enum raft_msg_kind culprit =
@@ -428,8 +430,8 @@ static void release_held(struct sim_world *w, struct sim_host *h)
 
 static const char *effect_name(enum node_effect_kind kind)
 {
-    static const char *const names[] = {"send", "close", "dial", "read", "disk", "log", "ready",
-                                        "stop"};
+    static const char *const names[] = {"send", "close", "dial",  "read",
+                                        "disk", "log",   "ready", "stop"};
 
     return names[kind];
 }
@@ -491,8 +493,9 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
         sim_net_read(w, h, e->conn, e->on);
         return true;
     case NODE_DISK:
-        sim_trace(w, 0xd15c, hash64_mix(hash64(e->op.path, strlen(e->op.path)),
-                                        hash64(e->op.data.data, e->op.data.len)));
+        sim_trace(w, 0xd15c,
+                  hash64_mix(hash64(e->op.path, strlen(e->op.path)),
+                             hash64(e->op.data.data, e->op.data.len)));
         lane_push(w, h, &e->op);
         return true;
     case NODE_LOG:

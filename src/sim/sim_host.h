@@ -62,8 +62,8 @@ struct sim_host {
     struct prng rng;
     bool paused, stopping, wiped, founded;
     uint64_t paused_until_us;
-    bool restarting; /* a start is scheduled */
-    uint64_t next_turn_us; /* 0: none scheduled */
+    bool restarting;        /* a start is scheduled */
+    uint64_t next_turn_us;  /* 0: none scheduled */
     uint64_t turn_delay_us; /* a busy machine reacts late */
     enum sim_stage stage;
     struct sim_inputs inbox, taken;

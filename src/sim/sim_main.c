@@ -24,7 +24,7 @@ struct main_options {
 
 /* Shared with the worker processes. */
 struct worker_report {
-    uint64_t next;    /* the seed it is at; beyond the last: finished */
+    uint64_t next; /* the seed it is at; beyond the last: finished */
     uint64_t seeds, combined, virtual_us, turns, ops, ops_ok, ops_unknown, ops_fail, inconclusive;
     uint64_t faults;
     bool found;

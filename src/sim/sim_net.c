@@ -429,8 +429,12 @@ static void dial_arrives(struct sim_world *w, uint64_t conn, uint64_t host)
         tell_end_in(w, back_us, (uint32_t)conn, 0, WHY_REFUSED);
         return;
     }
-    c->end[1] = (struct sim_end){.is_host = true, .attached = true, .reading = true,
-                                 .who = h->id, .life = h->life, .number = h->odd_number};
+    c->end[1] = (struct sim_end){.is_host = true,
+                                 .attached = true,
+                                 .reading = true,
+                                 .who = h->id,
+                                 .life = h->life,
+                                 .number = h->odd_number};
     h->odd_number += 2;
     number_put(&w->net, h->id, c->end[1].number, (uint32_t)conn);
     in.number = c->end[1].number;
@@ -451,8 +455,12 @@ void sim_net_dial(struct sim_world *w, struct sim_host *h, uint64_t number, cons
     char peer[NODE_ADDR_MAX];
 
     c->peers = true;
-    c->end[0] = (struct sim_end){.is_host = true, .attached = true, .reading = true,
-                                 .who = h->id, .life = h->life, .number = number};
+    c->end[0] = (struct sim_end){.is_host = true,
+                                 .attached = true,
+                                 .reading = true,
+                                 .who = h->id,
+                                 .life = h->life,
+                                 .number = number};
     CHECK(number % 2 == 0);
     number_put(&w->net, h->id, number, conn);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {

@@ -28,9 +28,9 @@ struct sim_flow { /* one direction */
     size_t first, count, cap;
     uint64_t last_arrival_us;
     size_t in_flight, unsent_told;
-    bool pumping; /* an event will deliver the first piece */
-    struct buf frames;  /* bytes not yet cut into frames */
-    struct buf late;    /* a frame held back, to follow the next one */
+    bool pumping;      /* an event will deliver the first piece */
+    struct buf frames; /* bytes not yet cut into frames */
+    struct buf late;   /* a frame held back, to follow the next one */
     bool hello_sent;
 };
 struct sim_end {
@@ -38,18 +38,18 @@ struct sim_end {
     bool reading;
     uint32_t who; /* host or client */
     uint32_t life;
-    uint64_t number; /* host: its connection number */
+    uint64_t number;    /* host: its connection number */
     struct buf waiting; /* arrived while not reading */
 };
 struct sim_conn {
     bool established, broken, peers;
-    struct sim_end end[2]; /* 0 dialed */
+    struct sim_end end[2];   /* 0 dialed */
     struct sim_flow flow[2]; /* from end i to the other */
 };
 struct sim_net {
     struct sim_conn **conns;
     uint32_t count, cap;
-    struct map64 numbers[SIM_HOSTS_MAX]; /* connection number -> conn + 1 */
+    struct map64 numbers[SIM_HOSTS_MAX];  /* connection number -> conn + 1 */
     bool blocked[SIM_PLACES][SIM_PLACES]; /* from, to */
     uint64_t slow_us[SIM_PLACES][SIM_PLACES];
     uint64_t bytes, frames_dropped, frames_doubled, frames_late;

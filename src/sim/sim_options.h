@@ -32,24 +32,24 @@ const char *sim_bug_name(enum sim_bug bug);
 const char *sim_bug_what(enum sim_bug bug);
 
 #define SIM_FAULT_LIST(X)                                                                          \
-    X(SIM_FAULT_KILL, "kill")                   /* the process ends; what it wrote stays */       \
-    X(SIM_FAULT_POWER, "power")                 /* the machine too: unsynced writes suffer */     \
-    X(SIM_FAULT_MASS, "mass")                   /* several or all at once */                      \
-    X(SIM_FAULT_TURN_CRASH, "turn-crash")       /* between any two effects */                     \
-    X(SIM_FAULT_PAUSE, "pause")                 /* SIGSTOP for a while */                         \
-    X(SIM_FAULT_TURN_PAUSE, "turn-pause")       /* in the middle of a turn */                     \
-    X(SIM_FAULT_PARTITION, "partition")         /* groups that cannot talk */                     \
-    X(SIM_FAULT_ONE_WAY, "one-way")             /* one direction of a link is dead */             \
-    X(SIM_FAULT_RESET, "reset")                 /* connections break, often unnoticed */          \
-    X(SIM_FAULT_SLOW_LINK, "slow-link")                                                           \
-    X(SIM_FAULT_FRAMES, "frames")               /* raft frames lost, doubled, reordered */        \
-    X(SIM_FAULT_WALL_JUMP, "wall-jump")         /* the wall clock jumps */                        \
-    X(SIM_FAULT_DRIFT, "drift")                 /* monotonic clocks run apart */                  \
-    X(SIM_FAULT_SLOW_DISK, "slow-disk")         /* an fsync of up to seconds */                   \
-    X(SIM_FAULT_DISK_FULL, "disk-full")                                                           \
-    X(SIM_FAULT_DISK_ERROR, "disk-error")       /* one failed write or sync */                    \
-    X(SIM_FAULT_WIPE, "wipe")                   /* a directory is emptied */                      \
-    X(SIM_FAULT_STOP, "stop")                   /* a clean stop and start */
+    X(SIM_FAULT_KILL, "kill")             /* the process ends; what it wrote stays */              \
+    X(SIM_FAULT_POWER, "power")           /* the machine too: unsynced writes suffer */            \
+    X(SIM_FAULT_MASS, "mass")             /* several or all at once */                             \
+    X(SIM_FAULT_TURN_CRASH, "turn-crash") /* between any two effects */                            \
+    X(SIM_FAULT_PAUSE, "pause")           /* SIGSTOP for a while */                                \
+    X(SIM_FAULT_TURN_PAUSE, "turn-pause") /* in the middle of a turn */                            \
+    X(SIM_FAULT_PARTITION, "partition")   /* groups that cannot talk */                            \
+    X(SIM_FAULT_ONE_WAY, "one-way")       /* one direction of a link is dead */                    \
+    X(SIM_FAULT_RESET, "reset")           /* connections break, often unnoticed */                 \
+    X(SIM_FAULT_SLOW_LINK, "slow-link")                                                            \
+    X(SIM_FAULT_FRAMES, "frames")       /* raft frames lost, doubled, reordered */                 \
+    X(SIM_FAULT_WALL_JUMP, "wall-jump") /* the wall clock jumps */                                 \
+    X(SIM_FAULT_DRIFT, "drift")         /* monotonic clocks run apart */                           \
+    X(SIM_FAULT_SLOW_DISK, "slow-disk") /* an fsync of up to seconds */                            \
+    X(SIM_FAULT_DISK_FULL, "disk-full")                                                            \
+    X(SIM_FAULT_DISK_ERROR, "disk-error") /* one failed write or sync */                           \
+    X(SIM_FAULT_WIPE, "wipe")             /* a directory is emptied */                             \
+    X(SIM_FAULT_STOP, "stop")             /* a clean stop and start */
 #define SIM_FAULT_ENUM(id, name) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 const char *sim_fault_name(enum sim_fault fault);
@@ -86,7 +86,7 @@ struct sim_options {
     uint32_t cut_permille; /* a sent piece arrives in several */
     uint64_t disk_write_us, disk_sync_us;
     bool fault[SIM_FAULT_COUNT];
-    uint64_t fault_gap_us; /* mean time between two faults */
+    uint64_t fault_gap_us;  /* mean time between two faults */
     uint64_t fault_long_us; /* they last up to about this long */
     uint32_t turn_crash_ppm, turn_pause_ppm;
     uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;

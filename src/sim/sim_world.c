@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 enum {
-    STEP_US = 20000,          /* between two looks at the phase */
-    FOUNDING_US = 20000000,   /* at most, without faults */
+    STEP_US = 20000,        /* between two looks at the phase */
+    FOUNDING_US = 20000000, /* at most, without faults */
     HEALTHY_US = 1000000,
 };
 
@@ -64,7 +64,7 @@ void sim_found(struct sim_world *w, const char *fmt, ...)
 
 static void enter(struct sim_world *w, enum sim_phase phase)
 {
-    static const char *const names[] = {"founding", "faults",  "healing", "healthy",
+    static const char *const names[] = {"founding", "faults",   "healing", "healthy",
                                         "reading",  "settling", "done"};
 
     w->phase = phase;
@@ -135,8 +135,8 @@ static uint64_t look(struct sim_world *w, uint64_t converged_since)
     case SIM_HEALING:
         if (!sim_check_raft_converged(w, &why)) {
             if (passed > patience_us(w)) {
-                sim_found(w, "liveness: %lu s after the last fault: %s",
-                          patience_us(w) / 1000000, why.text);
+                sim_found(w, "liveness: %lu s after the last fault: %s", patience_us(w) / 1000000,
+                          why.text);
             }
             return 0;
         }

@@ -59,8 +59,7 @@ static inline void sim_trace(struct sim_world *w, uint64_t what, uint64_t detail
 /* The first finding ends the run. */
 void sim_found(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A line on standard output, when the log is at least that detailed. */
-void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Uniform in [0, 2 * mean]. */
 uint64_t sim_around(struct sim_world *w, uint64_t mean);
 #endif

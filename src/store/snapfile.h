@@ -17,9 +17,9 @@ struct snapfile_head {
     uint32_t group;
     struct raft_index index;
     struct raft_term term;
-    uint64_t digest;    /* of the store at index */
+    uint64_t digest; /* of the store at index */
     uint64_t item_count;
-    struct slice blob;  /* the node's: configuration, last logged time */
+    struct slice blob; /* the node's: configuration, last logged time */
 };
 void snapfile_name(uint32_t group, uint64_t file, bool temporary, char out[DISK_PATH_MAX]);
 /* False: not the name of a snapshot file. */

@@ -73,9 +73,8 @@ struct wal_group *wal_group_of(struct wal *w, uint32_t group)
 
 uint64_t wal_state_bytes(const struct wal_group *g)
 {
-    return g->flushed.count == 0
-               ? 0
-               : WAL_RECORD_HEADER_BYTES + WAL_STATE_BYTES + g->blob_flushed.len;
+    return g->flushed.count == 0 ? 0
+                                 : WAL_RECORD_HEADER_BYTES + WAL_STATE_BYTES + g->blob_flushed.len;
 }
 
 void wal_group_flushed(struct wal *w, struct wal_group *g)
@@ -463,8 +462,7 @@ bool wal_full(const struct wal *w)
     if (!w->no_space) {
         return false;
     }
-    return w->flight_state == WAL_FLIGHT_NO_SPACE || w->spares.count == 0 ||
-           !w->spares.at[0].ready;
+    return w->flight_state == WAL_FLIGHT_NO_SPACE || w->spares.count == 0 || !w->spares.at[0].ready;
 }
 
 uint64_t wal_live_bytes(const struct wal *w)

@@ -39,8 +39,8 @@ struct wal_group_state {
     struct raft_index commit; /* a hint, never ahead of the truth */
     struct raft_index snap_index;
     struct raft_term snap_term;
-    uint64_t snap_file;  /* names the snapshot file; 0: none */
-    struct slice blob;   /* opaque, the node's: who this replica is, its configuration */
+    uint64_t snap_file; /* names the snapshot file; 0: none */
+    struct slice blob;  /* opaque, the node's: who this replica is, its configuration */
 };
 
 struct wal_visitor {
@@ -59,7 +59,7 @@ struct wal_visitor {
 
 struct wal_recovery {
     uint64_t segments, batches, records, bytes;
-    uint64_t torn_bytes;    /* cut from the tail */
+    uint64_t torn_bytes;     /* cut from the tail */
     uint32_t damaged_places; /* where something before the tail is missing or fails its checksum */
     /* Groups that the log once knew and of which it has no record left: damaged
      * too, but not to be named. A caller that knows which groups should be here must

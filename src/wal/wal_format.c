@@ -2,7 +2,7 @@
 #include "wal/wal_internal.h"
 
 #define SEGMENT_MAGIC 0x4c4157444f4e5953ULL /* "SYNODWAL", read as bytes */
-#define BATCH_MAGIC 0x424e5953U /* "SYNB" */
+#define BATCH_MAGIC 0x424e5953U             /* "SYNB" */
 
 enum { NAME_DIGITS = 16 };
 
@@ -145,8 +145,7 @@ static bool record_ok(const struct wal_record *rec)
     }
     switch (rec->kind) {
     case WAL_RECORD_STATE:
-        return rec->body.len >= WAL_STATE_BYTES &&
-               load_u64le(rec->body.data) < UINT64_MAX / 4;
+        return rec->body.len >= WAL_STATE_BYTES && load_u64le(rec->body.data) < UINT64_MAX / 4;
     case WAL_RECORD_ENTRIES:
         return entries_ok(rec->body);
     case WAL_RECORD_HARD:

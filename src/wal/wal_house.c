@@ -161,8 +161,7 @@ static bool oldest_dead(const struct wal *w)
 static struct wal_segments *releasable(struct wal *w)
 {
     /* Only below a segment in use: a gap there is no lost file. */
-    if (w->skipped.count > 0 && w->active.started &&
-        w->skipped.at[0].number < w->active.number) {
+    if (w->skipped.count > 0 && w->active.started && w->skipped.at[0].number < w->active.number) {
         return &w->skipped;
     }
     return oldest_dead(w) ? &w->sealed : NULL;

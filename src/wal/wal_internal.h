@@ -17,7 +17,7 @@ enum {
     WAL_RECORD_HEADER_BYTES = 16,
     WAL_ENTRIES_HEADER_BYTES = 16,
     WAL_ENTRY_HEADER_BYTES = 16,
-    WAL_STATE_BYTES = 64, /* before the blob */
+    WAL_STATE_BYTES = 64,           /* before the blob */
     WAL_ENTRIES_BODY_MAX = 1 << 28, /* one record; a longer run of entries is split */
 };
 static_assert(WAL_GROUPS_MAX <= UINT16_MAX, "a group's number fits its field");
@@ -125,15 +125,15 @@ struct wal_track; /* wal_recover.c */
 
 struct wal_group {
     uint32_t number;
-    bool touched;      /* by the batch being filled */
-    bool covers;       /* and so that older entries may have become superfluous */
+    bool touched; /* by the batch being filled */
+    bool covers;  /* and so that older entries may have become superfluous */
     bool batch_reset;
     bool blob_changed;
-    uint64_t batch_max, batch_bytes; /* entries of the batch being filled */
+    uint64_t batch_max, batch_bytes;   /* entries of the batch being filled */
     uint64_t active_max, active_bytes; /* uncovered entries in the active segment */
-    uint64_t reset_segment; /* all entries in lower segments are dead */
-    struct wal_state now;     /* as put */
-    struct wal_state flushed; /* before the batch being filled */
+    uint64_t reset_segment;            /* all entries in lower segments are dead */
+    struct wal_state now;              /* as put */
+    struct wal_state flushed;          /* before the batch being filled */
     struct buf blob, blob_flushed;
     struct wal_track *track; /* recovery only */
 };
@@ -176,11 +176,11 @@ struct wal {
     struct wal_segment active;
     struct wal_segments sealed, spares;
     struct wal_segments skipped; /* spares whose turn passed: too small, or unreadable */
-    uint64_t states_bytes; /* all groups' states as records */
+    uint64_t states_bytes;       /* all groups' states as records */
     uint64_t live_bytes, disk_bytes;
 
-    enum wal_house_kind house; /* at most one operation at a time, so that file numbers */
-    uint64_t house_token;      /* appear and vanish in order */
+    enum wal_house_kind house;        /* at most one operation at a time, so that file numbers */
+    uint64_t house_token;             /* appear and vanish in order */
     struct wal_segment house_segment; /* taken out of its list */
     struct wal_segments *house_list;  /* and the list */
     bool discard_due;
@@ -190,7 +190,7 @@ struct wal {
 };
 
 struct wal_group *wal_group_of(struct wal *w, uint32_t group); /* made when new */
-uint64_t wal_state_bytes(const struct wal_group *g); /* of `flushed`, as a record */
+uint64_t wal_state_bytes(const struct wal_group *g);           /* of `flushed`, as a record */
 /* Take over what was put as the state that the next segment would begin with. */
 void wal_group_flushed(struct wal *w, struct wal_group *g);
 /* Entries of the group went into the active segment. */

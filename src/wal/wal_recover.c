@@ -19,11 +19,11 @@ struct run {
 
 /* What is known of a group while reading. */
 struct wal_track {
-    bool lost;      /* records are missing since the last whole state */
-    bool condemned; /* an earlier recovery found it damaged and nobody reset it */
-    bool delivered; /* the visitor has entries */
+    bool lost;        /* records are missing since the last whole state */
+    bool condemned;   /* an earlier recovery found it damaged and nobody reset it */
+    bool delivered;   /* the visitor has entries */
     uint32_t checked; /* damaged places up to this one did not touch the group */
-    uint64_t need;  /* entries up to here were lost unless a snapshot covers them */
+    uint64_t need;    /* entries up to here were lost unless a snapshot covers them */
     struct run *runs;
     uint32_t run_count, run_cap;
 };
@@ -54,13 +54,13 @@ struct recovery {
     struct diag *why;
     struct file *files;
     size_t file_count, file_cap;
-    struct buf bytes;     /* the file being read */
-    uint64_t expected;    /* sequence of the next batch; 0: none seen yet */
-    uint64_t limit;       /* batches from here on were cut by a later segment */
-    bool open_end;        /* damage after the last whole batch */
-    uint32_t groups;      /* as the last batch counted them */
-    uint64_t torn_bytes;  /* bad since the last whole batch */
-    char place[80];       /* of the last damage */
+    struct buf bytes;    /* the file being read */
+    uint64_t expected;   /* sequence of the next batch; 0: none seen yet */
+    uint64_t limit;      /* batches from here on were cut by a later segment */
+    bool open_end;       /* damage after the last whole batch */
+    uint32_t groups;     /* as the last batch counted them */
+    uint64_t torn_bytes; /* bad since the last whole batch */
+    char place[80];      /* of the last damage */
     struct raft_entry *entries;
     uint32_t entry_cap;
 };
@@ -338,8 +338,8 @@ static void on_record(struct recovery *rc, const struct wal_record *rec, uint64_
 
 static void take_batch(struct recovery *rc, struct slice batch, const struct wal_batch_header *h)
 {
-    struct reader r = reader_of(batch.data + WAL_BATCH_HEADER_BYTES,
-                                h->bytes - WAL_BATCH_HEADER_BYTES);
+    struct reader r =
+        reader_of(batch.data + WAL_BATCH_HEADER_BYTES, h->bytes - WAL_BATCH_HEADER_BYTES);
     struct wal_record rec;
 
     while (wal_record_get(&r, &rec)) {
@@ -392,12 +392,12 @@ static void read_batches(struct recovery *rc, struct file *f)
 /* Where its contents went when the segment was in use. */
 static void seal_file(struct recovery *rc, const struct file *f)
 {
-    rc->w->active = (struct wal_segment){.number = f->number,
-                                         .bytes = f->bytes,
-                                         .used = f->written,
-                                         .started = f->started,
-                                         .ready = f->kind == FILE_USED &&
-                                                  f->bytes == f->header.bytes};
+    rc->w->active =
+        (struct wal_segment){.number = f->number,
+                             .bytes = f->bytes,
+                             .used = f->written,
+                             .started = f->started,
+                             .ready = f->kind == FILE_USED && f->bytes == f->header.bytes};
     wal_seal(rc->w);
 }
 
@@ -411,9 +411,9 @@ static enum err read_segment(struct recovery *rc, struct file *f)
     if (f->kind == FILE_USED) {
         proof(rc, f->header.first_sequence, f->number, 0);
     }
-    f->zero_body = rc->bytes.len <= WAL_BLOCK_BYTES ||
-                   all_zero((struct slice){rc->bytes.data + WAL_BLOCK_BYTES,
-                                           rc->bytes.len - WAL_BLOCK_BYTES});
+    f->zero_body =
+        rc->bytes.len <= WAL_BLOCK_BYTES ||
+        all_zero((struct slice){rc->bytes.data + WAL_BLOCK_BYTES, rc->bytes.len - WAL_BLOCK_BYTES});
     read_batches(rc, f);
     if (f->kind == FILE_USED && rc->bytes.len < f->header.bytes) {
         damage(rc, f->number, f->header.bytes); /* cut short: no crash does that */

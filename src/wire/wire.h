@@ -150,8 +150,8 @@ MUST_USE enum err wire_get_chunk_ack(struct slice payload, struct wire_chunk_ack
 
 struct wire_join {
     uint32_t group;
-    struct raft_id id;       /* the new replica */
-    struct raft_id replaces; /* any generation of it leaves with the same step */
+    struct raft_id id;         /* the new replica */
+    struct raft_id replaces;   /* any generation of it leaves with the same step */
     struct wire_member member; /* who runs it */
 };
 void wire_put_join(struct buf *b, const struct wire_join *j);

@@ -1,7 +1,6 @@
 #include "base/base_mem.h"
 #include "wire/wire.h"
 
-
 static void put_id(struct buf *b, const struct wire_id *id)
 {
     buf_append(b, id->b, sizeof id->b);

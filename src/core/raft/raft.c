@@ -152,15 +152,14 @@ static bool msg_valid(const struct raft *r, const struct raft_msg *m)
     if (m->term.n == 0 && !(m->kind == RAFT_MSG_PREVOTE_REPLY && m->reject)) {
         return false;
     }
-    if (m->term.n > RAFT_TERM_MAX || m->log_term.n > m->term.n ||
-        m->index.n > RAFT_INDEX_MAX || m->commit.n > RAFT_INDEX_MAX) {
+    if (m->term.n > RAFT_TERM_MAX || m->log_term.n > m->term.n || m->index.n > RAFT_INDEX_MAX ||
+        m->commit.n > RAFT_INDEX_MAX) {
         return false;
     }
     if (m->kind != RAFT_MSG_APPEND) {
         return m->entry_count == 0;
     }
-    if ((m->index.n == 0) != (m->log_term.n == 0) ||
-        m->entry_count > RAFT_INDEX_MAX - m->index.n) {
+    if ((m->index.n == 0) != (m->log_term.n == 0) || m->entry_count > RAFT_INDEX_MAX - m->index.n) {
         return false;
     }
     return entries_valid(m);
@@ -383,8 +382,7 @@ const char *raft_role_name(enum raft_role role)
 const char *raft_msg_name(enum raft_msg_kind kind)
 {
     static const char *const names[] = {
-        "prevote",      "prevote-reply", "vote",        "vote-reply",
-        "append",       "append-reply",  "timeout-now",
+        "prevote", "prevote-reply", "vote", "vote-reply", "append", "append-reply", "timeout-now",
     };
 
     static_assert(ARRAY_COUNT(names) == RAFT_MSG_KINDS, "a name for each kind");

@@ -76,28 +76,28 @@ struct raft_hard {
 
 struct raft_config {
     struct raft_id self;
-    uint64_t heartbeat_us;        /* leader: at least one message per peer and period */
-    uint64_t election_us_min;     /* followers wait a random time between these two; */
-    uint64_t election_us_max;     /* min is also the stickiness that leases rest on */
-    uint64_t lease_drift_ppm;     /* clocks' relative rate error; shortens the lease */
-    uint32_t append_bytes_max;    /* payload of one append message */
-    uint32_t inflight_bytes_max;  /* per peer: sent and not acknowledged */
-    uint32_t inflight_count_max;  /* per peer: append messages */
+    uint64_t heartbeat_us;          /* leader: at least one message per peer and period */
+    uint64_t election_us_min;       /* followers wait a random time between these two; */
+    uint64_t election_us_max;       /* min is also the stickiness that leases rest on */
+    uint64_t lease_drift_ppm;       /* clocks' relative rate error; shortens the lease */
+    uint32_t append_bytes_max;      /* payload of one append message */
+    uint32_t inflight_bytes_max;    /* per peer: sent and not acknowledged */
+    uint32_t inflight_count_max;    /* per peer: append messages */
     uint64_t uncommitted_bytes_max; /* proposals beyond it get ERR_FULL */
-    uint64_t seed;                /* of the election timeouts */
-    bool lease_reads;             /* false: every read takes a round [D 6.4] */
+    uint64_t seed;                  /* of the election timeouts */
+    bool lease_reads;               /* false: every read takes a round [D 6.4] */
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 
 enum raft_msg_kind {
-    RAFT_MSG_PREVOTE,       /* term: the one it would start */
+    RAFT_MSG_PREVOTE, /* term: the one it would start */
     RAFT_MSG_PREVOTE_REPLY,
     RAFT_MSG_VOTE,
     RAFT_MSG_VOTE_REPLY,
-    RAFT_MSG_APPEND,        /* also the heartbeat, with no entries */
+    RAFT_MSG_APPEND, /* also the heartbeat, with no entries */
     RAFT_MSG_APPEND_REPLY,
-    RAFT_MSG_TIMEOUT_NOW,   /* leadership transfer [D 3.10] */
+    RAFT_MSG_TIMEOUT_NOW, /* leadership transfer [D 3.10] */
     RAFT_MSG_KINDS
 };
 struct raft_msg {
@@ -108,24 +108,24 @@ struct raft_msg {
     struct raft_term log_term; /* of `index` */
     struct raft_index commit;  /* refusing APPEND_REPLY: `index` of the refused message */
     bool reject;
-    bool force;         /* VOTE: by transfer, stickiness does not apply */
-    uint64_t stamp_us;  /* APPEND: the leader's clock; its reply echoes it (leases) */
-    uint64_t round;     /* APPEND: read-index round; its reply echoes it */
+    bool force;        /* VOTE: by transfer, stickiness does not apply */
+    uint64_t stamp_us; /* APPEND: the leader's clock; its reply echoes it (leases) */
+    uint64_t round;    /* APPEND: read-index round; its reply echoes it */
     uint32_t entry_count;
     const struct raft_entry *entries; /* APPEND: contiguous from index + 1; borrowed */
 };
 
 enum raft_effect_kind {
-    RAFT_PERSIST,   /* make hard state and/or entries part of log write `gate` */
-    RAFT_SEND,      /* msg, once `gate` is durable (0: now) */
-    RAFT_COMMITTED, /* entries up to `index` are committed: apply those not yet applied */
+    RAFT_PERSIST,      /* make hard state and/or entries part of log write `gate` */
+    RAFT_SEND,         /* msg, once `gate` is durable (0: now) */
+    RAFT_COMMITTED,    /* entries up to `index` are committed: apply those not yet applied */
     RAFT_ROLE_CHANGED, /* role, leader or term changed: see raft_role(), raft_leader() */
     /* Entries from `index` on were replaced here. That alone does not decide their
      * fate: another replica may hold them and commit them yet (figure 8). One
      * did not happen once an entry of another term is committed at its index. */
     RAFT_TRUNCATED,
-    RAFT_READ_READY, /* read `token` may be answered once `index` is applied */
-    RAFT_READ_LOST,  /* read `token`: leadership lost, nothing answered */
+    RAFT_READ_READY,    /* read `token` may be answered once `index` is applied */
+    RAFT_READ_LOST,     /* read `token`: leadership lost, nothing answered */
     RAFT_NEED_SNAPSHOT, /* peer `id` needs entries that were compacted away */
     RAFT_CONF_CHANGED,  /* a configuration came into force or was taken back */
 };
@@ -230,7 +230,7 @@ struct raft_index raft_last(const struct raft *r);
 struct raft_index raft_first(const struct raft *r); /* oldest entry held; last + 1 if none */
 struct raft_hard raft_hard(const struct raft *r);
 const struct raft_conf *raft_conf_now(const struct raft *r); /* newest appended */
-bool raft_conf_settled(const struct raft *r); /* newest is committed and not joint */
+bool raft_conf_settled(const struct raft *r);                /* newest is committed and not joint */
 /* Held entry at index, or NULL. Borrowed until the next call that changes r. */
 const struct raft_entry *raft_entry(const struct raft *r, struct raft_index index);
 /* Term at index, also at the compaction point; 0 when unknown. */

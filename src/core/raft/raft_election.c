@@ -36,8 +36,7 @@ bool raft_only_voter(const struct raft *r)
 
 void raft_election_timer(struct raft *r)
 {
-    r->election_timeout_us =
-        prng_between(&r->prng, r->cfg.election_us_min, r->cfg.election_us_max);
+    r->election_timeout_us = prng_between(&r->prng, r->cfg.election_us_min, r->cfg.election_us_max);
     r->election_due_us = r->now_us + r->election_timeout_us;
 }
 

@@ -32,9 +32,9 @@ struct raft_log {
     struct raft_index snap_index; /* the entry before the first one held, */
     struct raft_term snap_term;   /* and its term */
     uint64_t bytes;               /* of the held entries' data */
-    uint64_t handed;  /* entries up to here were given to the driver to write */
-    uint64_t durable; /* and up to here are on stable storage */
-    struct raft_write *writes; /* tickets ascending */
+    uint64_t handed;              /* entries up to here were given to the driver to write */
+    uint64_t durable;             /* and up to here are on stable storage */
+    struct raft_write *writes;    /* tickets ascending */
     uint32_t write_count, write_cap;
 };
 
@@ -51,7 +51,7 @@ struct raft_peer {
     enum quorum_vote vote;
     enum raft_progress progress;
     bool probe_sent;
-    bool snapshot_asked; /* NEED_SNAPSHOT listed, raft_snapshot_sent not yet called */
+    bool snapshot_asked;  /* NEED_SNAPSHOT listed, raft_snapshot_sent not yet called */
     bool snapshot_listed; /* list it with this flush */
     bool snapshot_hold;   /* the last one failed: ask again only when heard from */
     bool greeted;         /* sent anything, and */
@@ -59,8 +59,8 @@ struct raft_peer {
     struct raft_index match, next;
     uint64_t since_us; /* counts as heard then: start of leadership or membership */
     uint64_t heard_us, sent_us, empty_us;
-    uint64_t stamp_us; /* newest stamp of ours it echoed; 0: none */
-    uint64_t round;    /* newest read round it echoed */
+    uint64_t stamp_us;           /* newest stamp of ours it echoed; 0: none */
+    uint64_t round;              /* newest read round it echoed */
     struct raft_flight *flights; /* ring of inflight_count_max, allocated at first use */
     uint32_t flight_head, flight_count;
     uint64_t flight_bytes;
@@ -146,7 +146,7 @@ struct raft {
 #define RAFT_GROW(array, count, cap)                                                               \
     do {                                                                                           \
         if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 8 : (cap) * 2;                                                    \
+            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
             (array) = mem_realloc((array), (size_t)(cap) * sizeof *(array));                       \
         }                                                                                          \
     } while (0)

@@ -198,8 +198,7 @@ static uint32_t skip_known(const struct raft *r, const struct raft_msg *m)
         if (e->index.n > last) {
             break;
         }
-        if (e->index.n >= r->log.snap_index.n &&
-            raft_log_term(&r->log, e->index.n) != e->term.n) {
+        if (e->index.n >= r->log.snap_index.n && raft_log_term(&r->log, e->index.n) != e->term.n) {
             return e->index.n <= r->commit.n ? UINT32_MAX : skip;
         }
         skip++;
@@ -236,8 +235,7 @@ enum err raft_handle_append(struct raft *r, const struct raft_msg *m)
         refuse_append(r, m);
         return ERR_OK;
     }
-    if (m->index.n >= r->log.snap_index.n &&
-        raft_log_term(&r->log, m->index.n) != m->log_term.n) {
+    if (m->index.n >= r->log.snap_index.n && raft_log_term(&r->log, m->index.n) != m->log_term.n) {
         if (m->index.n <= r->commit.n) {
             return ERR_BAD_INPUT;
         }
@@ -464,8 +462,7 @@ void raft_replicate(struct raft *r, struct raft_effects *out)
     r->heartbeat_due_us = UINT64_MAX;
     for (uint32_t i = 0; i < r->peer_count; i++) {
         replicate_peer(r, &r->peers[i], out);
-        r->heartbeat_due_us =
-            raft_min(r->heartbeat_due_us, heartbeat_due(r, &r->peers[i]));
+        r->heartbeat_due_us = raft_min(r->heartbeat_due_us, heartbeat_due(r, &r->peers[i]));
     }
     r->round_fresh = false;
 }

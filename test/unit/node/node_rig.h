@@ -17,14 +17,14 @@ struct rig {
     uint32_t file_count;
     struct disk_op pending[RIG_PENDING_MAX]; /* issued, not completed */
     uint32_t pending_count;
-    bool hold_log;  /* complete no log writes */
-    bool disk_full; /* ALLOCATE fails for lack of space */
-    struct buf out; /* what the client was sent */
+    bool hold_log;     /* complete no log writes */
+    bool disk_full;    /* ALLOCATE fails for lack of space */
+    struct buf out;    /* what the client was sent */
     uint64_t gate_max; /* highest gate seen on a send */
     bool closed, reading_off, stopped;
     struct node_effects fx;
 };
-void rig_open(struct rig *r); /* founds a cluster of one, with a client on connection 1 */
+void rig_open(struct rig *r);   /* founds a cluster of one, with a client on connection 1 */
 void rig_reopen(struct rig *r); /* as after kill -9: what was written is there */
 void rig_close(struct rig *r);
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us);

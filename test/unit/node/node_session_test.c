@@ -79,7 +79,8 @@ static void all_partitions_answer_together(void **state)
     assert_string_equal(rig_ask(&rig, "SET a 1\r\nSET b 1\r\nSET c 1\r\nDBSIZE\r\n"),
                         "+OK\r\n+OK\r\n+OK\r\n:3\r\n");
     assert_string_equal(rig_ask(&rig, "KEYS [a]\r\n"), "*1\r\n$1\r\na\r\n");
-    assert_string_equal(rig_ask(&rig, "FLUSHALL\r\nDBSIZE\r\nRANDOMKEY\r\n"), "+OK\r\n:0\r\n$-1\r\n");
+    assert_string_equal(rig_ask(&rig, "FLUSHALL\r\nDBSIZE\r\nRANDOMKEY\r\n"),
+                        "+OK\r\n:0\r\n$-1\r\n");
     assert_string_equal(rig_ask(&rig, "SET only 1\r\nRANDOMKEY\r\n"), "+OK\r\n$4\r\nonly\r\n");
 }
 
@@ -213,7 +214,8 @@ static void a_full_disk_refuses_writes_and_recovers(void **state)
         reply = (const char *)rig.out.data;
     }
     assert_memory_equal(reply, "-MISCONF", 8);
-    assert_string_equal(rig_ask(&rig, "GET k0\r\nPING\r\n") + 1, "128\r\n" /* reads go on */
+    assert_string_equal(rig_ask(&rig, "GET k0\r\nPING\r\n") + 1,
+                        "128\r\n" /* reads go on */
                         "0000000000000000000000000000000000000000000000000000000000000000"
                         "0000000000000000000000000000000000000000000000000000000000000000\r\n"
                         "+PONG\r\n");

@@ -97,8 +97,9 @@ static int check_joint(void)
             bool won = all[a] == QUORUM_WON && all[b] == QUORUM_WON;
             bool lost = all[a] == QUORUM_LOST || all[b] == QUORUM_LOST;
 
-            bad += quorum_joint(all[a], all[b]) !=
-                   (won ? QUORUM_WON : lost ? QUORUM_LOST : QUORUM_OPEN);
+            bad += quorum_joint(all[a], all[b]) != (won    ? QUORUM_WON
+                                                    : lost ? QUORUM_LOST
+                                                           : QUORUM_OPEN);
         }
     }
     return bad;

@@ -32,8 +32,8 @@ static struct raft_recovered recovered(uint8_t voters)
 
 static struct raft_entry entry(uint64_t index, uint64_t term)
 {
-    return (struct raft_entry){.index.n = index, .term.n = term, .kind = RAFT_COMMAND,
-                               .data = SLICE("data")};
+    return (struct raft_entry){
+        .index.n = index, .term.n = term, .kind = RAFT_COMMAND, .data = SLICE("data")};
 }
 
 static enum err restore(struct raft *r, uint64_t index, uint64_t term)
@@ -187,8 +187,8 @@ static void test_last_term(void **state)
 
 static uint64_t odd_number(struct prng *p)
 {
-    static const uint64_t edges[] = {0, 1, 2, 1ULL << 31, 1ULL << 62, (1ULL << 62) + 1,
-                                     UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t edges[] = {
+        0, 1, 2, 1ULL << 31, 1ULL << 62, (1ULL << 62) + 1, UINT64_MAX - 1, UINT64_MAX};
 
     return prng_chance(p, 1, 8) ? edges[prng_below(p, ARRAY_COUNT(edges))] : prng_below(p, 12);
 }
@@ -271,9 +271,12 @@ static void test_garbage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conf_bytes),    cmocka_unit_test(test_restore),
-        cmocka_unit_test(test_restore_after_install), cmocka_unit_test(test_snapshot_term),
-        cmocka_unit_test(test_idle_flush_is_empty),   cmocka_unit_test(test_last_term),
+        cmocka_unit_test(test_conf_bytes),
+        cmocka_unit_test(test_restore),
+        cmocka_unit_test(test_restore_after_install),
+        cmocka_unit_test(test_snapshot_term),
+        cmocka_unit_test(test_idle_flush_is_empty),
+        cmocka_unit_test(test_last_term),
         cmocka_unit_test(test_garbage),
     };
 

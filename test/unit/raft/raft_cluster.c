@@ -5,7 +5,7 @@
 #define GROW(array, count, cap)                                                                    \
     do {                                                                                           \
         if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 8 : (cap) * 2;                                                    \
+            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
             (array) = mem_realloc((array), (size_t)(cap) * sizeof *(array));                       \
         }                                                                                          \
     } while (0)
@@ -604,13 +604,11 @@ void cluster_print(struct cluster *c)
             (void)fprintf(stderr, "down\n");
             continue;
         }
-        (void)fprintf(stderr, "%s term=%llu leader=%llu log=%llu..%llu commit=%llu voters=",
-                      raft_role_name(raft_role(n->raft)),
-                      (unsigned long long)raft_term_now(n->raft).n,
-                      (unsigned long long)raft_leader(n->raft).n,
-                      (unsigned long long)raft_first(n->raft).n,
-                      (unsigned long long)raft_last(n->raft).n,
-                      (unsigned long long)raft_commit(n->raft).n);
+        (void)fprintf(
+            stderr, "%s term=%llu leader=%llu log=%llu..%llu commit=%llu voters=",
+            raft_role_name(raft_role(n->raft)), (unsigned long long)raft_term_now(n->raft).n,
+            (unsigned long long)raft_leader(n->raft).n, (unsigned long long)raft_first(n->raft).n,
+            (unsigned long long)raft_last(n->raft).n, (unsigned long long)raft_commit(n->raft).n);
         conf = raft_conf_now(n->raft);
         for (uint32_t k = 0; k < conf->voter_count; k++) {
             (void)fprintf(stderr, "%llu ", (unsigned long long)conf->voters[k].n);

@@ -18,8 +18,8 @@ struct trace {
     struct cluster *c;
     struct raft_config cfg;
     struct buf got;
-    bool brief;  /* only roles, commits, reads, snapshots */
-    bool silent; /* nothing at all */
+    bool brief;                       /* only roles, commits, reads, snapshots */
+    bool silent;                      /* nothing at all */
     bool held[CLUSTER_NODES_MAX + 1]; /* by id: writes wait for `sync` */
     bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
     const char *file;
@@ -759,8 +759,9 @@ static void cmd_status(struct trace *t, const struct words *w)
             continue;
         }
         SAY("%s term=%llu leader=%llu log=%llu..%llu commit=%llu",
-            raft_role_name(raft_role(n->raft)), U(raft_term_now(n->raft).n), U(raft_leader(n->raft).n), U(raft_first(n->raft).n),
-            U(raft_last(n->raft).n), U(raft_commit(n->raft).n));
+            raft_role_name(raft_role(n->raft)), U(raft_term_now(n->raft).n),
+            U(raft_leader(n->raft).n), U(raft_first(n->raft).n), U(raft_last(n->raft).n),
+            U(raft_commit(n->raft).n));
         SAY("%s\n", raft_lease_valid(n->raft, cluster_clock(t->c, n)) ? " lease" : "");
     }
 }
@@ -776,16 +777,16 @@ static const struct {
     void (*run)(struct trace *t, const struct words *w);
     uint32_t words_min;
 } commands[] = {
-    {"nodes", cmd_nodes, 2},       {"config", cmd_config, 2},   {"disk", cmd_disk, 2},
-    {"start", cmd_start, 2},       {"restart", cmd_start, 2},   {"timeout", cmd_timeout, 2},
-    {"tick", cmd_tick, 2},         {"run", cmd_run, 2},         {"deliver", cmd_deliver, 1},
-    {"lose", cmd_lose, 1},         {"reverse", cmd_reverse, 1}, {"duplicate", cmd_duplicate, 1},
-    {"cut", cmd_cut, 2},           {"heal", cmd_heal, 1},       {"hold", cmd_hold, 2},
-    {"release", cmd_unhold, 2},    {"sync", cmd_sync, 2},       {"crash", cmd_crash, 2},
-    {"pause", cmd_pause, 2},       {"resume", cmd_resume, 2},   {"propose", cmd_propose, 3},
-    {"read", cmd_read, 3},         {"transfer", cmd_transfer, 3}, {"conf", cmd_conf, 3},
-    {"compact", cmd_compact, 3},   {"snapshot", cmd_snapshot, 2}, {"reset", cmd_reset, 3},
-    {"recv", cmd_recv, 3},         {"log", cmd_log, 2},         {"status", cmd_status, 1},
+    {"nodes", cmd_nodes, 2},     {"config", cmd_config, 2},     {"disk", cmd_disk, 2},
+    {"start", cmd_start, 2},     {"restart", cmd_start, 2},     {"timeout", cmd_timeout, 2},
+    {"tick", cmd_tick, 2},       {"run", cmd_run, 2},           {"deliver", cmd_deliver, 1},
+    {"lose", cmd_lose, 1},       {"reverse", cmd_reverse, 1},   {"duplicate", cmd_duplicate, 1},
+    {"cut", cmd_cut, 2},         {"heal", cmd_heal, 1},         {"hold", cmd_hold, 2},
+    {"release", cmd_unhold, 2},  {"sync", cmd_sync, 2},         {"crash", cmd_crash, 2},
+    {"pause", cmd_pause, 2},     {"resume", cmd_resume, 2},     {"propose", cmd_propose, 3},
+    {"read", cmd_read, 3},       {"transfer", cmd_transfer, 3}, {"conf", cmd_conf, 3},
+    {"compact", cmd_compact, 3}, {"snapshot", cmd_snapshot, 2}, {"reset", cmd_reset, 3},
+    {"recv", cmd_recv, 3},       {"log", cmd_log, 2},           {"status", cmd_status, 1},
     {"show", cmd_show, 2},
 };
 

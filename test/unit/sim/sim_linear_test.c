@@ -2,10 +2,10 @@
 #include "base/base_prng.h"
 #include "sim/sim_check_linear.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 enum { OPS_MAX = 400 };
 static struct sim_op ops[OPS_MAX];
@@ -13,8 +13,13 @@ static uint32_t count;
 
 static struct sim_op *op(enum sim_op_kind kind, uint64_t a, uint64_t r, uint64_t from, uint64_t to)
 {
-    ops[count] = (struct sim_op){.id = count + 1, .kind = kind, .a = {a, a}, .r = {r},
-                                 .outcome = SIM_OP_OK, .invoke_us = from, .return_us = to};
+    ops[count] = (struct sim_op){.id = count + 1,
+                                 .kind = kind,
+                                 .a = {a, a},
+                                 .r = {r},
+                                 .outcome = SIM_OP_OK,
+                                 .invoke_us = from,
+                                 .return_us = to};
     return &ops[count++];
 }
 
@@ -141,9 +146,9 @@ static void random_histories(void **state)
         for (uint64_t i = 0; i < 200; i++) {
             uint64_t at = 10 * (i + 1);
             bool read = prng_chance(&rng, 1, 2);
-            struct sim_op *o = op(read ? SIM_OP_GET : SIM_OP_SET, i + 1, 0,
-                                  at - prng_below(&rng, 40 < at ? 40 : at),
-                                  at + prng_below(&rng, 40));
+            struct sim_op *o =
+                op(read ? SIM_OP_GET : SIM_OP_SET, i + 1, 0,
+                   at - prng_below(&rng, 40 < at ? 40 : at), at + prng_below(&rng, 40));
 
             o->r[0] = read ? s.s[0] : 0;
             assert_true(sim_model_step(&s, o));

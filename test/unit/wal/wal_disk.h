@@ -14,7 +14,7 @@ struct disk_file {
 struct disk_sim {
     struct disk_file files[DISK_FILES_MAX];
     size_t count;
-    struct disk_ops lanes[DISK_LANE_COUNT]; /* waiting, in order */
+    struct disk_ops lanes[DISK_LANE_COUNT];   /* waiting, in order */
     struct disk_file unlinked[DISK_UNDO_MAX]; /* may come back in a crash */
     size_t unlinked_count;
     uint64_t capacity; /* of all files; 0: unlimited */

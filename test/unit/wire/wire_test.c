@@ -54,9 +54,15 @@ static void fill_hello(struct buf *b, const void *what)
 
 static void hello_round_trip(void **state)
 {
-    struct wire_hello in = {.version = WIRE_VERSION, .node = some_id(1), .cluster = some_id(2),
-                            .map_epoch = 77, .found_hash = 0x1234, .joining = true, .zone = 3,
-                            .peer_addr = SLICE("[::1]:17001"), .client_addr = SLICE("[::1]:7001")};
+    struct wire_hello in = {.version = WIRE_VERSION,
+                            .node = some_id(1),
+                            .cluster = some_id(2),
+                            .map_epoch = 77,
+                            .found_hash = 0x1234,
+                            .joining = true,
+                            .zone = 3,
+                            .peer_addr = SLICE("[::1]:17001"),
+                            .client_addr = SLICE("[::1]:7001")};
     struct wire_hello out;
     struct buf b = {0};
     struct wire_frame f = framed(&b, WIRE_HELLO, fill_hello, &in);
@@ -78,8 +84,10 @@ static void hello_round_trip(void **state)
 
 static void hello_of_another_version(void **state)
 {
-    struct wire_hello in = {.version = WIRE_VERSION + 1, .node = some_id(1),
-                            .peer_addr = SLICE("a:1"), .client_addr = SLICE("a:2")};
+    struct wire_hello in = {.version = WIRE_VERSION + 1,
+                            .node = some_id(1),
+                            .peer_addr = SLICE("a:1"),
+                            .client_addr = SLICE("a:2")};
     struct wire_hello out;
     struct buf b = {0};
     struct wire_frame f = framed(&b, WIRE_HELLO, fill_hello, &in);
@@ -101,9 +109,18 @@ static void raft_round_trip(void **state)
         {.index = {12}, .term = {4}, .kind = RAFT_COMMAND, .data = SLICE("set a 1")},
         {.index = {13}, .term = {5}, .kind = RAFT_CONF, .data = SLICE("conf")},
     };
-    struct raft_msg in = {.kind = RAFT_MSG_APPEND, .from = {~0ULL}, .to = {2}, .term = {5},
-                          .index = {10}, .log_term = {3}, .commit = {9}, .reject = true,
-                          .force = true, .stamp_us = 1ULL << 40, .round = 8, .entry_count = 3,
+    struct raft_msg in = {.kind = RAFT_MSG_APPEND,
+                          .from = {~0ULL},
+                          .to = {2},
+                          .term = {5},
+                          .index = {10},
+                          .log_term = {3},
+                          .commit = {9},
+                          .reject = true,
+                          .force = true,
+                          .stamp_us = 1ULL << 40,
+                          .round = 8,
+                          .entry_count = 3,
                           .entries = entries};
     struct wire_entries scratch = {0};
     struct raft_msg out;
@@ -149,8 +166,12 @@ static void fill_reply(struct buf *b, const void *what)
 
 static void requests_and_replies_share_frames(void **state)
 {
-    struct wire_request q = {.id = 99, .partition = 5, .term = {7},
-                             .flags = WIRE_REQUEST_RESP3, .command = SLICE("cmd")}, got;
+    struct wire_request q = {.id = 99,
+                             .partition = 5,
+                             .term = {7},
+                             .flags = WIRE_REQUEST_RESP3,
+                             .command = SLICE("cmd")},
+                        got;
     struct wire_reply p = {.id = 99, .outcome = WIRE_IN_DOUBT, .reply = SLICE("why")}, back;
     struct buf b = {0};
     struct wire_frame f = framed(&b, WIRE_REQUEST, fill_request, &q);
@@ -180,8 +201,12 @@ static void fill_map(struct buf *b, const void *what)
 static void map_round_trip(void **state)
 {
     uint8_t placement[8] = {0, 1, 1, 2, 2, 0, 0, 1};
-    struct wire_map in = {.cluster = some_id(9), .epoch = 3, .partitions = 4, .replicas = 2,
-                          .member_count = 3, .placement = placement};
+    struct wire_map in = {.cluster = some_id(9),
+                          .epoch = 3,
+                          .partitions = 4,
+                          .replicas = 2,
+                          .member_count = 3,
+                          .placement = placement};
     struct wire_map out;
     struct buf b = {0};
     struct wire_frame f;
@@ -222,10 +247,23 @@ static void fill_join(struct buf *b, const void *what)
 
 static void snapshot_frames_round_trip(void **state)
 {
-    struct wire_chunk c = {.group = 1, .from = {2}, .to = {3}, .file = 4, .index = {5}, .term = {6},
-                           .sender_term = {7}, .offset = 8, .last = true, .bytes = SLICE("xyz")};
-    struct wire_chunk_ack a = {.group = 1, .from = {3}, .to = {2}, .file = 4, .index = {5},
-                               .offset = 11, .state = WIRE_CHUNK_INSTALLED};
+    struct wire_chunk c = {.group = 1,
+                           .from = {2},
+                           .to = {3},
+                           .file = 4,
+                           .index = {5},
+                           .term = {6},
+                           .sender_term = {7},
+                           .offset = 8,
+                           .last = true,
+                           .bytes = SLICE("xyz")};
+    struct wire_chunk_ack a = {.group = 1,
+                               .from = {3},
+                               .to = {2},
+                               .file = 4,
+                               .index = {5},
+                               .offset = 11,
+                               .state = WIRE_CHUNK_INSTALLED};
     struct wire_join j = {.group = 2, .id = {0x100}, .replaces = {0x200}};
     struct wire_chunk c2;
     struct wire_chunk_ack a2;
@@ -282,8 +320,8 @@ static void lengths_are_judged(void **state)
 static void frozen_vector(void **state)
 {
     struct wire_reply p = {.id = 300, .outcome = WIRE_DONE, .reply = SLICE("+OK\r\n")};
-    static const uint8_t want[] = {0x0e, 0, 0, 0, 0xd8, 0x14, 0xff, 0x9c, 4, 0xac, 0x02, 0, 5,
-                                   '+', 'O', 'K', '\r', '\n'};
+    static const uint8_t want[] = {0x0e, 0,    0, 0, 0xd8, 0x14, 0xff, 0x9c, 4,
+                                   0xac, 0x02, 0, 5, '+',  'O',  'K',  '\r', '\n'};
     struct buf b = {0};
 
     (void)state;
