@@ -4,10 +4,11 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_queue.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 static enum err run(struct sim_disk *d, enum disk_op_kind kind, const char *path, uint64_t offset,
                     const char *text, bool sync)

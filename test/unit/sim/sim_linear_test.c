@@ -2,10 +2,11 @@
 #include "base/base_prng.h"
 #include "sim/sim_check_linear.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 enum { OPS_MAX = 400 };
 static struct sim_op ops[OPS_MAX];

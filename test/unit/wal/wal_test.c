@@ -3,9 +3,10 @@
 #include "wal_disk.h"
 #include "wal_model.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <cmocka.h>
 
 enum { SEGMENT = 16 * 4096 };
 
