@@ -17,6 +17,8 @@
 #define META_MAP "meta/map"
 static const char META_MAGIC[8] = {'S', 'Y', 'N', 'M', 'E', 'T', 'A', '1'};
 enum { META_HEAD_BYTES = 16, META_VERSION = 1 };
+/* flags before the map in meta/map */
+enum { MAP_LOG_STARTED = 1, MAP_JOINED = 2 };
 
 /* magic, u32 version, u32 checksum of the rest, the rest */
 static void meta_wrap(struct buf *out, const struct buf *body)
@@ -131,7 +133,8 @@ static enum err boot_map(struct node *n, const struct disk_boot *boot, struct di
     if (err == ERR_OK) {
         struct slice rest = {body.data + 1, body.len - 1};
 
-        n->log_started = body.len > 0 && body.data[0] == 1;
+        n->log_started = body.len > 0 && (body.data[0] & MAP_LOG_STARTED) != 0;
+        n->joined = body.len > 0 && (body.data[0] & MAP_JOINED) != 0;
         if (body.len < 2 || wire_get_map(rest, &n->map) != ERR_OK) {
             diag_set(why, META_MAP " does not hold a cluster map; empty the directory and bring "
                                    "the node back with --join");
@@ -188,7 +191,8 @@ enum err node_found_boot(struct node *n, const struct disk_boot *boot, const uin
 
 static void map_body(const struct node *n, const struct wire_map *map, struct buf *body)
 {
-    put_u8(body, n->log_started ? 1 : 0);
+    put_u8(body,
+           (uint8_t)((n->log_started ? MAP_LOG_STARTED : 0) | (n->joined ? MAP_JOINED : 0)));
     wire_put_map(body, map);
 }
 
@@ -413,6 +417,7 @@ static bool take_place(struct node *n, struct wire_map *map)
         if (strcmp(map->members[i].peer_addr, n->cfg.peer_addr) == 0) {
             node_self_member(n, &map->members[i]);
             map->epoch++;
+            n->joined = true;
             return true;
         }
     }
@@ -500,6 +505,19 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
             }
         }
     } else if (n->map_dirty) {
+        node_map_write(n);
+    }
+}
+
+void node_found_rebuilt(struct node *n)
+{
+    for (uint32_t p = 0; p < n->map.partitions; p++) {
+        if (n->groups[p].here && n->groups[p].rebuilding) {
+            return;
+        }
+    }
+    if (n->joined) {
+        n->joined = false;
         node_map_write(n);
     }
 }

@@ -234,7 +234,7 @@ void node_start_groups(struct node *n)
         if (!mine) {
             continue;
         }
-        if (n->cfg.start == NODE_START_JOIN) {
+        if (n->joined) {
             node_group_restart_as(&n->groups[p], node_replica_id(n, n->self_pos),
                                   (struct raft_id){0});
         } else {

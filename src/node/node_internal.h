@@ -301,6 +301,7 @@ struct node {
     struct wire_map map; /* partitions 0: none yet */
     uint32_t self_pos;   /* in map.members */
     bool log_started;    /* the log has held votes: its absence would be amnesia */
+    bool joined;         /* took another's place and is not yet rebuilt in every group */
     bool was_ready;
     struct wire_map map_next; /* being written */
     bool map_writing, map_dirty;
@@ -366,6 +367,7 @@ MUST_USE enum err node_found_boot(struct node *n, const struct disk_boot *boot,
 void node_found_begin(struct node *n); /* after boot: dial, write identity */
 void node_found_hello(struct node *n, struct link *l);
 void node_found_tick(struct node *n);
+void node_found_rebuilt(struct node *n); /* a replica votes again: perhaps the last one */
 void node_found_map(struct node *n, struct link *l, struct slice payload);
 void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *done);
 void node_map_write(struct node *n); /* persist node->map as it is now */

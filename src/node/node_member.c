@@ -36,6 +36,7 @@ static void ask_to_join(struct group *g)
     if (raft_conf_is_voter(conf, g->self) && conf->outgoing_count == 0) {
         g->rebuilding = false;
         node_log(n, NODE_LOG_INFO, "msg=\"the replica votes again\" partition=%u", g->partition);
+        node_found_rebuilt(n);
         return;
     }
     if (n->now.mono_us - g->join_sent_us < JOIN_US) {
@@ -172,6 +173,7 @@ void node_member_conf_applied(struct group *g, const struct raft_conf *conf, str
     if (g->rebuilding && raft_conf_is_voter(conf, g->self) && conf->outgoing_count == 0) {
         g->rebuilding = false;
         node_log(n, NODE_LOG_INFO, "msg=\"the replica votes again\" partition=%u", g->partition);
+        node_found_rebuilt(n);
     }
     if (context.len == 0 || wire_get_member(&r, &m) != ERR_OK) {
         return;
