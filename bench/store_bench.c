@@ -139,6 +139,7 @@ static void run(const char *name, enum what what, size_t keys)
         }
         timing_step(&t);
     }
+    CHECK(found <= keys);
     timing_print(&t);
 }
 

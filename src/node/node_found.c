@@ -241,7 +241,7 @@ static int member_order(const void *a, const void *b)
 /* Members are complete: place the partitions and write the map. */
 static void found_with(struct node *n, struct wire_map map)
 {
-    struct ring_node nodes[NODE_MEMBERS_MAX];
+    struct ring_node nodes[NODE_MEMBERS_MAX] = {0};
     struct ring_placement *placed = mem_alloc(n->cfg.partitions * sizeof *placed);
     struct diag why = {0};
     enum err err;
