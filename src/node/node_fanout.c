@@ -48,6 +48,15 @@ static void finish(struct node *n, struct request *parent)
     struct fanout *f = parent->fanout;
     struct resp_writer w = node_request_writer(n, parent);
 
+    if (f->error.len > 0 && f->kind == FANOUT_OK && f->sum > 0) {
+        /* The partition's own words, that nothing was done, are not true of the whole. */
+        SOMETIMES(true, "node_fanout: done by some partitions only");
+        CHECK(f->error.len > 3); /* "-text\r\n" */
+        resp_put_errorf(&w, "INDOUBT some partitions did it, others may not have: %.*s",
+                        (int)f->error.len - 3, (const char *)f->error.data + 1);
+        node_request_replied(n, parent);
+        return;
+    }
     if (f->error.len > 0) {
         resp_put_raw(&w, buf_slice(&f->error));
         node_request_replied(n, parent);
@@ -209,12 +218,22 @@ static void concat(struct fanout *f, struct slice reply)
     buf_append(&f->items, reply.data + used, reply.len - used);
 }
 
+static bool in_doubt(struct slice reply)
+{
+    static const char text[] = "-INDOUBT ";
+
+    return reply.len > sizeof text - 1 && memcmp(reply.data, text, sizeof text - 1) == 0;
+}
+
 void node_fanout_child(struct node *n, struct request *child, struct slice reply)
 {
     struct request *parent = child->parent;
     struct fanout *f = parent->fanout;
 
     CHECK(f != NULL && f->left > 0 && reply.len > 0);
+    if (f->kind == FANOUT_OK && (reply.data[0] != '-' || in_doubt(reply))) {
+        f->sum++; /* it happened there, or may have */
+    }
     if (reply.data[0] == '-') {
         if (f->error.len == 0) {
             buf_append_slice(&f->error, reply);

@@ -311,6 +311,7 @@ static void role_changed(struct group *g)
     g->transfer_asked = false;
     if (raft_role(g->raft) == RAFT_LEADER) {
         g->leader_since_us = n->now.mono_us;
+        g->expire_index.n = 0; /* one logged in an earlier term may have been replaced */
         n->stats.elections++;
         leader_time(g);
         tell_leader(g);

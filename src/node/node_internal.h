@@ -177,7 +177,8 @@ struct group {
     uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
     uint64_t join_sent_us;
     uint64_t leader_since_us;
-    struct raft_index expire_index; /* newest logged removal of what is past its time */
+    struct raft_index expire_index; /* newest logged removal of what is past its time, in this */
+    uint64_t expire_time_ms;        /* replica's present leadership; and its logged time */
     bool transfer_asked;
     struct raft_index conf_applied; /* newest applied configuration entry */
 };
@@ -482,7 +483,7 @@ enum fanout_kind {
 struct fanout {
     enum fanout_kind kind;
     uint32_t left; /* children not yet answered */
-    int64_t sum;
+    int64_t sum;    /* OK: partitions that did it, or may have */
     size_t count;     /* CONCAT: items */
     struct buf items; /* CONCAT */
     struct buf error; /* the first error */

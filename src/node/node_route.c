@@ -120,17 +120,20 @@ static bool log_removal(struct group *g)
     struct buf *b = &n->scratch;
     struct slice argv[2] = {SLICE("synod.expire"), SLICE("1000")};
 
-    if (g->expire_index.n > g->applied.n) {
-        return true; /* one is on its way; the read is tried again after it */
+    uint64_t time_ms = logged_time(g);
+
+    if (g->expire_index.n > g->applied.n && g->expire_time_ms >= time_ms) {
+        return true; /* one is on its way, of a time that covers what the read saw */
     }
     b->len = 0;
-    put_u64le(b, logged_time(g));
+    put_u64le(b, time_ms);
     cmd_encode(b, cmd_by_name(argv[0]), 2, argv);
     if (!node_writable(n) ||
         raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index) != ERR_OK) {
         return false;
     }
     g->expire_index = index;
+    g->expire_time_ms = time_ms;
     node_group_mark(g);
     return true;
 }
@@ -397,7 +400,8 @@ void node_route_gathered(struct node *n)
         struct group *g = &n->groups[r->partition];
         enum sent sent = NOT_SENT;
 
-        if (node_group_leads(g)) {
+        /* Not past those that were put back before it. */
+        if (node_group_leads(g) && list_empty(&g->held)) {
             sent = r->is_write ? propose(g, r, 0, NULL) : read_at_leader(g, r, 0, NULL);
         }
         if (sent != SENT) {
