@@ -38,6 +38,7 @@ static void begin(struct group *g)
 
     *c = (struct checkpoint){.active = true,
                              .file = n->next_file++,
+                             .first_token = n->next_token,
                              .index = g->applied,
                              .term = g->applied_term,
                              .blob = c->blob};
@@ -151,8 +152,9 @@ void node_checkpoint_disk(struct group *g, enum disk_user user, const struct dis
 {
     struct checkpoint *c = &g->checkpoint;
 
-    if (!c->active) {
-        return; /* given up meanwhile */
+    if (!c->active || node_token_number(done->token) < c->first_token) {
+        SOMETIMES(c->active, "node_checkpoint: a completion of one given up");
+        return; /* given up meanwhile; it must not vouch for the next one */
     }
     if (done->err != ERR_OK) {
         SOMETIMES(true, "node_checkpoint: no space for a snapshot");

@@ -108,6 +108,7 @@ struct checkpoint {
     uint64_t offset, chunk_count;
     uint32_t in_flight;
     bool produced_all, sync_issued;
+    uint64_t first_token; /* completions of older operations are of one given up */
 };
 /* Streaming a snapshot file to a peer (node_snapsend.c). */
 struct snap_send {
@@ -118,6 +119,8 @@ struct snap_send {
     struct raft_term term;
     uint64_t read_offset, acked_offset;
     bool reading, last_read;
+    uint64_t read_token; /* of the read under way: one of a former send is not ours */
+    uint64_t end_us;     /* given up by the receiver: until then it is not asked again */
     uint64_t last_progress_us;
 };
 /* Receiving one (node_snaprecv.c). */
@@ -134,6 +137,7 @@ struct snap_recv {
     uint32_t in_flight;
     uint64_t last_progress_us;
     uint64_t install_ticket; /* INSTALLED is said once this is durable */
+    uint64_t first_token; /* completions of older operations are of one given up */
 };
 
 struct group {
@@ -258,10 +262,15 @@ enum disk_user {
 };
 /* token = bit 62, 6 bits user, 20 bits partition, the rest a number */
 #define NODE_TOKEN_BIT (1ULL << 62)
+#define NODE_TOKEN_NUMBER ((1ULL << 36) - 1)
 static inline uint64_t node_token(enum disk_user user, uint32_t partition, uint64_t number)
 {
     return NODE_TOKEN_BIT | ((uint64_t)user << 56) | ((uint64_t)partition << 36) |
-           (number & ((1ULL << 36) - 1));
+           (number & NODE_TOKEN_NUMBER);
+}
+static inline uint64_t node_token_number(uint64_t token)
+{
+    return token & NODE_TOKEN_NUMBER;
 }
 
 /* ---- counters and logs shown by INFO, SLOWLOG, LATENCY ---- */
@@ -339,6 +348,7 @@ struct node {
     struct disk_ops ops;
     uint32_t checkpoints_active;
     uint64_t checkpoint_pause_us; /* after a full disk */
+    uint64_t recv_said_us;        /* that snapshots cannot be stored */
     uint64_t tick_us, balance_us, tidy_us, second_us;
     uint64_t stop_us;
     uint64_t stop_ticket;

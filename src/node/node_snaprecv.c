@@ -5,7 +5,7 @@
 
 #include "base/base_hash.h"
 
-enum { PATIENCE_US = 20 * 1000 * 1000 };
+enum { PATIENCE_US = 20 * 1000 * 1000, SAY_AGAIN_US = 10 * 1000 * 1000 };
 
 static void ack(struct group *g, uint8_t state, uint64_t gate)
 {
@@ -50,6 +50,11 @@ void node_snap_recv_abort(struct group *g)
         op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
         op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
         recv_path(g, true, op->path);
+        if (v->finishing) { /* the rename comes before this */
+            op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
+            op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
+            recv_path(g, false, op->path);
+        }
     }
     *v = (struct snap_recv){0};
 }
@@ -63,6 +68,7 @@ static void begin(struct group *g, struct link *l, const struct wire_chunk *c)
     *v = (struct snap_recv){.active = true,
                             .sender_file = c->file,
                             .file = n->next_file++,
+                            .first_token = n->next_token,
                             .from = c->from,
                             .index = c->index,
                             .term = c->term,
@@ -138,11 +144,11 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
         wire_end(&l->now, mark);
         return;
     }
-    if (c->offset == 0 && (!v->active || v->sender_file != c->file || v->conn != l->conn)) {
+    if (c->offset == 0) {
         if (v->active && v->finishing) {
             return; /* let the one that is whole finish */
         }
-        begin(g, l, c);
+        begin(g, l, c); /* also where the sender starts over */
     }
     if (!v->active || v->finishing || v->sender_file != c->file || v->conn != l->conn ||
         c->offset != v->offset) {
@@ -212,17 +218,33 @@ static void install(struct group *g)
     node_group_mark(g);
 }
 
+/* A full disk refuses one after the other until there is space: said now and then. */
+static void say_not_stored(struct group *g, const struct disk_done *done)
+{
+    struct node *n = g->node;
+
+    if (n->recv_said_us == 0 || n->now.mono_us - n->recv_said_us >= SAY_AGAIN_US) {
+        n->recv_said_us = n->now.mono_us;
+        node_log(n, NODE_LOG_WARN,
+                 "msg=\"snapshots from others cannot be stored\" partition=%u reason=\"%s\"",
+                 g->partition, done->why.text);
+    }
+}
+
 void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk_done *done)
 {
     struct snap_recv *v = &g->recv;
 
-    if (!v->active || v->install_ticket != 0) {
+    if (!v->active || v->install_ticket != 0 ||
+        node_token_number(done->token) < v->first_token) {
+        /* Of one that was given up, say when its link broke during the sync: were it
+         * taken for the present one's, a half received state would be installed. */
+        SOMETIMES(v->active && v->install_ticket == 0,
+                  "node_snaprecv: a completion of one given up");
         return;
     }
     if (done->err != ERR_OK) {
-        node_log(g->node, NODE_LOG_WARN,
-                 "msg=\"snapshot cannot be stored\" partition=%u reason=\"%s\"", g->partition,
-                 done->why.text);
+        say_not_stored(g, done);
         ack(g, WIRE_CHUNK_GIVEN_UP, 0);
         node_snap_recv_abort(g);
         return;
@@ -235,6 +257,7 @@ void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk
             ack(g, WIRE_CHUNK_MORE, 0);
         }
     } else if (user == DISK_USER_RECV_NAMED) {
+        CHECK(v->finishing);
         install(g);
     }
 }

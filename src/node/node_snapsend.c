@@ -9,6 +9,7 @@ enum {
     WINDOW_BYTES = SNAP_WINDOW_CHUNKS * SNAP_PIECE_BYTES,
     PATIENCE_US = 15 * 1000 * 1000,
     CATCH_UP_US = 10 * 1000 * 1000,
+    GIVEN_UP_US = 1000 * 1000, /* the receiver's disk is full, as a rule: it stays so */
 };
 
 static void send_end(struct group *g, struct snap_send *s, bool ok)
@@ -56,11 +57,12 @@ static void read_next(struct group *g, struct snap_send *s)
     struct node *n = g->node;
     struct disk_op *op;
 
-    if (s->reading || s->last_read || s->read_offset - s->acked_offset >= WINDOW_BYTES) {
+    if (s->reading || s->last_read || s->end_us != 0 ||
+        s->read_offset - s->acked_offset >= WINDOW_BYTES) {
         return;
     }
     op = disk_ops_push(&n->ops, DISK_READ, DISK_LANE_BULK);
-    op->token = node_token(DISK_USER_SEND_READ, g->partition, s->to.n & 0xffffffffULL);
+    op->token = s->read_token = node_token(DISK_USER_SEND_READ, g->partition, n->next_token++);
     op->offset = s->read_offset;
     op->read_bytes = SNAP_PIECE_BYTES;
     snapfile_name(g->partition, s->file, false, op->path);
@@ -125,7 +127,7 @@ static struct snap_send *send_of_token(struct group *g, uint64_t token)
     {
         struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
 
-        if (s->reading && (s->to.n & 0xffffffffULL) == (token & 0xffffffffULL)) {
+        if (s->reading && s->read_token == token) {
             return s;
         }
     }
@@ -144,6 +146,9 @@ void node_snap_disk(struct group *g, const struct disk_done *done)
         return;
     }
     s->reading = false;
+    if (s->end_us != 0) {
+        return;
+    }
     l = node_link_to(n, s->to);
     if (done->err != ERR_OK || l == NULL || !node_group_leads(g)) {
         send_end(g, s, false);
@@ -198,8 +203,11 @@ void node_snap_ack(struct node *n, struct link *l, const struct wire_chunk_ack *
         }
         if (a->state == WIRE_CHUNK_INSTALLED) {
             n->stats.snapshots_sent++;
+            send_end(g, s, true);
+        } else if (s->end_us == 0) {
+            SOMETIMES(true, "node_snapsend: given up by the receiver");
+            s->end_us = n->now.mono_us + GIVEN_UP_US;
         }
-        send_end(g, s, a->state == WIRE_CHUNK_INSTALLED);
         return;
     }
 }
