@@ -230,14 +230,28 @@ static void rebuild(struct group *g, struct raft_id was, const char *why)
     node_group_restart_as(g, self, was);
 }
 
-static void open_group(struct group *g, struct boot_group *b, const struct disk_boot *boot)
+/* Only what is lost is rebuilt. What merely cannot be read now, by this program or for
+ * this moment, stays as it is and the node does not start: were it forgotten on
+ * several nodes at once, after a downgrade say, nobody would be left to rebuild from. */
+static bool is_lost(enum err err)
+{
+    return err == ERR_CORRUPT || err == ERR_NOT_FOUND;
+}
+
+static enum err open_group(struct group *g, struct boot_group *b, const struct disk_boot *boot,
+                           struct diag *refused)
 {
     struct node *n = g->node;
-    struct group_blob blob;
+    struct group_blob blob = {0};
     struct diag why = {{0}};
-    enum err err = ERR_OK;
+    enum err err = b->damaged ? ERR_CORRUPT : node_group_decode_blob(buf_slice(&b->blob), &blob);
 
-    if (b->damaged || node_group_decode_blob(buf_slice(&b->blob), &blob) != ERR_OK) {
+    if (err == ERR_VERSION && b->blob.len > 0) {
+        diag_set(refused, "partition %u was written by a newer version: start that one again",
+                 g->partition);
+        return ERR_VERSION;
+    }
+    if (err != ERR_OK) {
         struct raft_id was = node_replica_id(n, n->self_pos);
 
         if (b->blob.len >= 9) {
@@ -247,7 +261,7 @@ static void open_group(struct group *g, struct boot_group *b, const struct disk_
             was.n |= 128 + prng_below(&n->rng, 100);
         }
         rebuild(g, was, b->damaged ? b->why : "its identity cannot be read");
-        return;
+        return ERR_OK;
     }
     g->here = true;
     g->self = blob.self;
@@ -256,12 +270,16 @@ static void open_group(struct group *g, struct boot_group *b, const struct disk_
     if (b->state.snap_file != 0) {
         err = load_snapshot(g, boot, &b->state, &why);
     }
+    if (err != ERR_OK && !is_lost(err)) {
+        *refused = why;
+        return err;
+    }
     if (err == ERR_OK) {
         err = restore_raft(g, b, &blob, &why);
     }
     if (err != ERR_OK) {
         rebuild(g, blob.self, why.text);
-        return;
+        return ERR_OK;
     }
     node_group_merge_members(n, &blob);
     g->applied = g->snap_index = b->state.snap_index;
@@ -272,6 +290,7 @@ static void open_group(struct group *g, struct boot_group *b, const struct disk_
     g->rebuilding = !raft_conf_is_voter(raft_conf_now(g->raft), g->self);
     node_group_mark(g);
     node_apply(g);
+    return ERR_OK;
 }
 
 static bool placed_here(const struct node *n, uint32_t partition)
@@ -330,7 +349,11 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
     }
     for (uint32_t p = 0; p < n->map.partitions; p++) {
         if (b->groups[p].known || b->groups[p].damaged || placed_here(n, p)) {
-            open_group(&n->groups[p], &b->groups[p], boot);
+            enum err err = open_group(&n->groups[p], &b->groups[p], boot, why);
+
+            if (err != ERR_OK) {
+                return err;
+            }
         }
         entries_drop(&b->groups[p]); /* raft has its own copy: memory goes as it comes */
     }
