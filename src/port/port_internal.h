@@ -227,7 +227,7 @@ struct port_lanes {
     struct port_item *done_head, **done_tail;
 };
 MUST_USE enum err port_lanes_start(struct port_lanes *l, int dirfd, int wake_fd, struct diag *why);
-void port_lanes_put(struct port_lanes *l, unsigned lane, struct port_item *item);
+void port_lanes_put(struct port_lanes *l, unsigned number, struct port_item *item);
 struct port_item *port_lanes_take(struct port_lanes *l); /* all completions, oldest first */
 void port_lanes_stop(struct port_lanes *l);              /* after everything put has run */
 void port_item_free(struct port_item *item);

@@ -402,7 +402,10 @@ static void add_literal(struct oracle_gen *g, struct oracle_command *out, const 
 
     CHECK(len < sizeof(text));
     for (size_t i = 0; i < len; i++) {
-        text[i] = lower && word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] + 32) : word[i];
+        text[i] = word[i];
+        if (lower && word[i] >= 'A' && word[i] <= 'Z') {
+            text[i] = (char)(word[i] + ('a' - 'A'));
+        }
     }
     add_arg(out, text, len);
 }
@@ -410,6 +413,7 @@ static void add_literal(struct oracle_gen *g, struct oracle_command *out, const 
 static void add_words(struct oracle_gen *g, struct oracle_command *out, const char *text,
                       unsigned depth)
 {
+    CHECK(text != NULL);
     if (text[0] == '\0' || text[0] == ' ') { /* a choice that is itself the argument */
         add_str(out, text);
         return;

@@ -12,7 +12,7 @@ static struct port *running;
 static void on_signal(int number)
 {
     (void)number;
-    port_request_stop(running);
+    port_request_stop(running); /* NOLINT(bugprone-signal-handler): port.h promises it */
 }
 
 int main(int argc, char **argv)

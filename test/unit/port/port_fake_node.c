@@ -31,6 +31,7 @@ static struct node_effect *push(struct node *n, enum node_effect_kind kind, uint
         n->fx.cap = n->fx.cap == 0 ? 64 : n->fx.cap * 2;
         n->fx.at = mem_realloc(n->fx.at, n->fx.cap * sizeof n->fx.at[0]);
     }
+    CHECK(n->fx.at != NULL);
     n->fx.at[n->fx.count] = (struct node_effect){.kind = kind, .conn = conn};
     return &n->fx.at[n->fx.count++];
 }

@@ -799,6 +799,7 @@ static void run_line(struct trace *t, const char *line)
          s = strtok_r(NULL, " \n", &save)) {
         w.at[w.count++] = s;
     }
+    CHECK(w.count > 0); /* empty lines and comments do not come here */
     for (uint32_t i = 0; i < ARRAY_COUNT(commands); i++) {
         if (strcmp(w.at[0], commands[i].name) == 0 && w.count >= commands[i].words_min) {
             commands[i].run(t, &w);

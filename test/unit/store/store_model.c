@@ -129,6 +129,7 @@ void model_write(struct model *m, struct slice key, size_t offset, struct slice 
         put_u8(&it->text, 0);
     }
     if (bytes.len > 0) {
+        CHECK(it->text.data != NULL);
         memcpy(it->text.data + offset, bytes.data, bytes.len);
     }
 }
