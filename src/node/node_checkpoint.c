@@ -145,6 +145,7 @@ void node_checkpoint_abort(struct group *g)
     unlink_file(g, c->file, false);
     c->active = false;
     c->file = 0;
+    g->snap_wanted = g->snap_wanted || g->snap_peer_count > 0; /* they still wait for one */
     g->node->checkpoints_active--;
 }
 
