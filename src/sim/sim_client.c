@@ -522,7 +522,12 @@ void sim_client_received(struct sim_world *w, uint32_t client, uint32_t conn,
     c->waiting_count -= answered;
     memmove(c->waiting, c->waiting + answered, c->waiting_count * sizeof c->waiting[0]);
     if (c->waiting_count == 0) {
+        uint64_t think = w->opt.think_us;
+
+        if (prng_chance(&c->rng, w->opt.muse_permille, 1000)) {
+            think = w->opt.election_us_max; /* someone must ask a leader that has slept long */
+        }
         c->tries++;
-        act_in(w, c, 1 + prng_below(&c->rng, 2 * w->opt.think_us));
+        act_in(w, c, 1 + prng_below(&c->rng, 2 * think));
     }
 }

@@ -14,6 +14,23 @@ static struct sim_host *any_host(struct sim_world *w)
     return &w->hosts[prng_below(&w->rng, w->opt.hosts)];
 }
 
+/* One that leads something, if there is any. */
+static struct sim_host *any_leader(struct sim_world *w)
+{
+    uint64_t first = prng_below(&w->rng, w->opt.hosts);
+
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        uint32_t id = (uint32_t)(first + i) % w->opt.hosts;
+
+        for (uint32_t part = 0; part < w->opt.partitions; part++) {
+            if (w->hosts[id].node != NULL && w->raft.seen[id][part].was_leader) {
+                return &w->hosts[id];
+            }
+        }
+    }
+    return &w->hosts[first];
+}
+
 /* --- processes and machines --- */
 
 static void crash_some(struct sim_world *w, bool power, bool many)
@@ -135,6 +152,94 @@ static void drift(struct sim_world *w)
     sim_clock_drift(&h->clock, w->now_us, (int64_t)prng_below(&w->rng, 9001) - 4500);
 }
 
+/* --- what strikes leaders --- */
+
+enum { STRIKE_CUT, STRIKE_MUTE, STRIKE_KILL, STRIKE_POWER, STRIKE_DOZE, STRIKE_VOTER, STRIKES };
+
+/* From a moment to a few elections. */
+static uint64_t strike_us(struct sim_world *w)
+{
+    return prng_between(&w->rng, w->opt.election_us_min / 4, 3 * w->opt.election_us_max);
+}
+
+static void freeze(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
+{
+    sim_net_freeze(w, from, to);
+    sim_in(w, us, unblock_event, from, to);
+}
+
+/* Its peers lose it; its clients do not. mute: it still hears them. */
+static void cut_from_peers(struct sim_world *w, struct sim_host *h, bool mute)
+{
+    uint64_t us = strike_us(w);
+
+    sim_say(w, SIM_LOG_SHORT, "leader n%u %s for %lu us", h->id, mute ? "muted" : "cut off", us);
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (i != h->id) {
+            freeze(w, h->id, i, us);
+            if (!mute) {
+                freeze(w, i, h->id, us);
+            }
+        }
+    }
+}
+
+static void strike(struct sim_world *w, struct sim_host *h, uint64_t kind)
+{
+    switch (kind) {
+    case STRIKE_CUT:
+    case STRIKE_MUTE:
+        cut_from_peers(w, h, kind == STRIKE_MUTE);
+        break;
+    case STRIKE_VOTER: /* what it promised may not be on its disk yet */
+        h = &w->hosts[(h->id + 1 + prng_below(&w->rng, w->opt.hosts - 1)) % w->opt.hosts];
+        sim_host_crash(w, h, true);
+        sim_host_start_in(w, h, prng_below(&w->rng, w->opt.election_us_min));
+        break;
+    case STRIKE_DOZE:
+        h->doze_us = w->opt.election_us_min + strike_us(w);
+        break;
+    case STRIKE_KILL:
+    case STRIKE_POWER:
+        sim_host_crash(w, h, kind == STRIKE_POWER);
+        sim_host_start_in(w, h, strike_us(w));
+        break;
+    }
+    w->faults++;
+    sim_trace(w, 0x571, kind);
+}
+
+static void strike_event(struct sim_world *w, uint64_t host, uint64_t kind)
+{
+    if (w->phase == SIM_FAULTS) {
+        strike(w, &w->hosts[host], kind);
+    }
+}
+
+void sim_fault_leader(struct sim_world *w, struct sim_host *h)
+{
+    uint64_t round_us = 2 * (w->opt.latency_us + w->opt.jitter_us) + w->opt.disk_sync_us;
+    uint64_t kind;
+
+    if (w->phase != SIM_FAULTS || !w->opt.fault[SIM_FAULT_LEADER] || w->opt.hosts < 3 ||
+        !prng_chance(&w->rng, w->opt.strike_permille, 1000)) {
+        return;
+    }
+    kind = prng_below(&w->rng, STRIKES);
+    if (w->opt.profile == SIM_PROFILE_PAUSES && prng_chance(&w->rng, 1, 2)) {
+        kind = STRIKE_DOZE;
+    } else if (w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 1, 2)) {
+        kind = STRIKE_CUT;
+    }
+    if (kind == STRIKE_DOZE) { /* once it has a lease */
+        sim_in(w, round_us + prng_below(&w->rng, 1000000), strike_event, h->id, kind);
+    } else if (kind <= STRIKE_MUTE && prng_chance(&w->rng, 1, 2)) {
+        strike(w, h, kind); /* before it could say anything */
+    } else {
+        sim_in(w, 1 + prng_below(&w->rng, 3 * round_us), strike_event, h->id, kind);
+    }
+}
+
 static void one_fault(struct sim_world *w, enum sim_fault fault)
 {
     struct sim_host *h = any_host(w);
@@ -150,7 +255,11 @@ static void one_fault(struct sim_world *w, enum sim_fault fault)
         }
         break;
     case SIM_FAULT_PAUSE:
-        sim_host_pause(w, h, length_us(w));
+        if (prng_chance(&w->rng, 1, 2)) {
+            any_leader(w)->doze_us = length_us(w);
+        } else {
+            sim_host_pause(w, h, length_us(w));
+        }
         break;
     case SIM_FAULT_PARTITION:
     case SIM_FAULT_ONE_WAY:
@@ -183,6 +292,9 @@ static void one_fault(struct sim_world *w, enum sim_fault fault)
     case SIM_FAULT_STOP:
         sim_host_stop(w, h);
         break;
+    case SIM_FAULT_LEADER:
+        sim_fault_leader(w, any_leader(w));
+        break;
     case SIM_FAULT_TURN_CRASH: /* these three happen by themselves, all the time */
     case SIM_FAULT_TURN_PAUSE:
     case SIM_FAULT_FRAMES:
@@ -199,6 +311,9 @@ static void fault_event(struct sim_world *w, uint64_t a, uint64_t b)
     (void)b;
     if (w->phase != SIM_FAULTS) {
         return;
+    }
+    if (w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 1, 2)) {
+        fault = SIM_FAULT_LEADER; /* so that it is never quiet for long */
     }
     for (unsigned i = 0; i < SIM_FAULT_COUNT && !w->opt.fault[fault]; i++) {
         fault = (enum sim_fault)((fault + 1) % SIM_FAULT_COUNT);

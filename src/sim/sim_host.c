@@ -70,7 +70,7 @@ static void host_forget_process(struct sim_host *h)
     h->stage = SIM_STAGE_IDLE;
     h->next_turn_us = 0;
     h->paused = h->stopping = h->clock_read = h->fail_next_write = false;
-    h->disk_stall_until_us = 0;
+    h->disk_stall_until_us = h->doze_us = 0;
 }
 
 void sim_host_free(struct sim_world *w, struct sim_host *h)
@@ -200,6 +200,19 @@ static bool maybe_pause(struct sim_world *w, struct sim_host *h)
     }
     w->faults++;
     sim_host_pause(w, h, prng_between(&h->rng, 1000, w->opt.fault_long_us));
+    return true;
+}
+
+/* Whether a pause was ordered for the most telling place of a turn. */
+static bool maybe_doze(struct sim_world *w, struct sim_host *h)
+{
+    uint64_t us = h->doze_us;
+
+    h->doze_us = 0;
+    if (us == 0 || w->phase != SIM_FAULTS) {
+        return false;
+    }
+    sim_host_pause(w, h, us);
     return true;
 }
 
@@ -626,7 +639,7 @@ static void host_proceed(struct sim_world *w, struct sim_host *h)
             take_inputs(h);
         }
         h->stage = SIM_STAGE_COLLECTED;
-        if (maybe_pause(w, h)) {
+        if (maybe_doze(w, h) || maybe_pause(w, h)) {
             return;
         }
     }

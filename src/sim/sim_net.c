@@ -609,6 +609,11 @@ void sim_net_block(struct sim_world *w, uint32_t from, uint32_t to, bool on)
     }
 }
 
+void sim_net_freeze(struct sim_world *w, uint32_t from, uint32_t to)
+{
+    w->net.blocked[from][to] = true; /* pump() looks at it before each piece */
+}
+
 void sim_net_break_one(struct sim_world *w, bool quiet)
 {
     uint32_t live = 0;

@@ -72,6 +72,8 @@ void sim_net_client_close(struct sim_world *w, uint32_t conn);
 
 /* Faults. */
 void sim_net_block(struct sim_world *w, uint32_t from, uint32_t to, bool on);
+/* As block, and no connection breaks: TCP outlives a short cut, and sends again after it. */
+void sim_net_freeze(struct sim_world *w, uint32_t from, uint32_t to);
 /* A random established connection breaks. quiet: the ends may not notice for long. */
 void sim_net_break_one(struct sim_world *w, bool quiet);
 /* All links work from now on; broken connections are noticed soon. */

@@ -9,6 +9,8 @@ static const char *const bug_names[] = {SIM_BUG_LIST(SIM_BUG_NAME)};
 static const char *const bug_whats[] = {SIM_BUG_LIST(SIM_BUG_WHAT)};
 #define SIM_FAULT_NAME(id, name) name,
 static const char *const fault_names[] = {SIM_FAULT_LIST(SIM_FAULT_NAME)};
+#define SIM_PROFILE_NAME(id, name) name,
+static const char *const profile_names[] = {SIM_PROFILE_LIST(SIM_PROFILE_NAME)};
 
 const char *sim_bug_name(enum sim_bug bug)
 {
@@ -66,6 +68,7 @@ static void draw_workload(struct sim_options *o, struct prng *p)
         o->family_weight[i] = (uint32_t)PICK(p, 0, 1, 1, 3);
     }
     o->family_weight[prng_below(p, SIM_FAMILY_COUNT)] = 2; /* never nothing at all */
+    o->muse_permille = (uint32_t)PICK(p, 0, 0, 20, 100);
 }
 
 static void draw_faults(struct sim_options *o, struct prng *p)
@@ -86,10 +89,62 @@ static void draw_faults(struct sim_options *o, struct prng *p)
     o->fault_long_us = PICK(p, 100000, 1000000, 3000000, 6000000);
     o->turn_crash_ppm = (uint32_t)PICK(p, 20, 100, 500);
     o->turn_pause_ppm = (uint32_t)PICK(p, 20, 200, 1000);
+    o->strike_permille = (uint32_t)PICK(p, 100, 300, 700);
     o->frame_drop_permille = (uint32_t)PICK(p, 0, 10, 100, 300);
     o->frame_twice_permille = (uint32_t)PICK(p, 0, 10, 200);
     o->frame_late_permille = (uint32_t)PICK(p, 0, 10, 200);
     o->faults_while_founding = prng_chance(p, 1, 4);
+}
+
+static void turn_on(struct sim_options *o, enum sim_fault fault)
+{
+    o->fault[fault] = (o->fault_mask_off & (1U << fault)) == 0;
+}
+
+/* Leader after leader dies with an entry that it alone, or just one more, has. */
+static void draw_elections(struct sim_options *o, struct prng *p)
+{
+    o->hosts = (uint32_t)PICK(p, 3, 3, 5);
+    o->replicas = o->hosts;
+    o->partitions = (uint32_t)PICK(p, 1, 1, 2);
+    o->heartbeat_us = PICK(p, 10000, 20000);
+    o->election_us_min = o->heartbeat_us * 5;
+    o->election_us_max = o->election_us_min * PICK(p, 2, 3);
+    o->append_bytes_max = 1;
+    o->latency_us = PICK(p, 100, 500, 2000);
+    o->jitter_us = o->latency_us;
+    o->disk_sync_us = PICK(p, 200, 2000, 10000);
+    o->frame_drop_permille = (uint32_t)PICK(p, 0, 0, 100);
+    o->strike_permille = (uint32_t)PICK(p, 700, 900, 1000);
+    o->fault_gap_us = 2 * o->election_us_max;
+    o->fault_long_us = 4 * o->election_us_max;
+    turn_on(o, SIM_FAULT_LEADER);
+}
+
+/* A leader sleeps through the end of its lease while its clients go on asking it. */
+static void draw_pauses(struct sim_options *o, struct prng *p)
+{
+    o->hosts = (uint32_t)PICK(p, 3, 3, 5);
+    o->partitions = (uint32_t)PICK(p, 1, 2);
+    o->heartbeat_us = PICK(p, 10000, 20000, 50000);
+    o->election_us_min = o->heartbeat_us * 5;
+    o->election_us_max = o->election_us_min * 2;
+    o->lease_reads = true;
+    o->latency_us = PICK(p, 50, 500);
+    o->jitter_us = o->latency_us;
+    o->disk_sync_us = PICK(p, 100, 1000);
+    o->clients = (uint32_t)prng_between(p, 6, SIM_CLIENTS_MAX);
+    o->keys = (uint32_t)prng_between(p, 1, 3);
+    o->think_us = PICK(p, 2000, 10000);
+    o->muse_permille = (uint32_t)PICK(p, 100, 300);
+    o->read_percent = (uint32_t)PICK(p, 50, 80);
+    o->fault_gap_us = PICK(p, 200000, 500000);
+    o->fault_long_us = PICK(p, 1000000, 3000000);
+    o->strike_permille = 700;
+    turn_on(o, SIM_FAULT_LEADER);
+    turn_on(o, SIM_FAULT_PAUSE);
+    turn_on(o, SIM_FAULT_TURN_PAUSE);
+    turn_on(o, SIM_FAULT_PARTITION);
 }
 
 /* Timeouts that no healthy network or disk could meet would only show that they are wrong. */
@@ -110,6 +165,13 @@ void sim_options_draw(struct sim_options *o)
     draw_product(o, &p);
     draw_workload(o, &p);
     draw_faults(o, &p);
+    o->profile = (enum sim_profile)PICK(&p, SIM_PROFILE_GENERAL, SIM_PROFILE_GENERAL,
+                                        SIM_PROFILE_ELECTIONS, SIM_PROFILE_PAUSES);
+    if (o->profile == SIM_PROFILE_ELECTIONS) {
+        draw_elections(o, &p);
+    } else if (o->profile == SIM_PROFILE_PAUSES) {
+        draw_pauses(o, &p);
+    }
     make_timeouts_sane(o);
     CHECK(o->hosts >= 1 && o->hosts <= SIM_HOSTS_MAX);
     CHECK(o->clients >= 1 && o->clients <= SIM_CLIENTS_MAX);
@@ -120,10 +182,11 @@ void sim_options_text(const struct sim_options *o, char *out, size_t size)
 {
     int at =
         snprintf(out, size,
-                 "hosts=%u partitions=%u replicas=%u clients=%u keys=%u heartbeat=%lums "
+                 "%s hosts=%u partitions=%u replicas=%u clients=%u keys=%u heartbeat=%lums "
                  "election=%lu-%lums lease=%d segment=%uK log=%luK memory=%luK value<=%u "
                  "pipeline<=%u think=%lums latency=%lu+%luus sync=%luus gap=%lums faults=",
-                 o->hosts, o->partitions, o->replicas, o->clients, o->keys, o->heartbeat_us / 1000,
+                 profile_names[o->profile], o->hosts, o->partitions, o->replicas, o->clients,
+                 o->keys, o->heartbeat_us / 1000,
                  o->election_us_min / 1000, o->election_us_max / 1000, o->lease_reads,
                  o->segment_bytes >> 10, o->checkpoint_log_bytes >> 10, o->log_memory_bytes >> 10,
                  o->value_bytes_max, o->pipeline_max, o->think_us / 1000, o->latency_us,

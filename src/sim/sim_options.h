@@ -49,10 +49,19 @@ const char *sim_bug_what(enum sim_bug bug);
     X(SIM_FAULT_DISK_FULL, "disk-full")                                                            \
     X(SIM_FAULT_DISK_ERROR, "disk-error") /* one failed write or sync */                           \
     X(SIM_FAULT_WIPE, "wipe")             /* a directory is emptied */                             \
-    X(SIM_FAULT_STOP, "stop")             /* a clean stop and start */
+    X(SIM_FAULT_STOP, "stop")             /* a clean stop and start */                             \
+    X(SIM_FAULT_LEADER, "leader")         /* who just won an election is struck */
 #define SIM_FAULT_ENUM(id, name) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 const char *sim_fault_name(enum sim_fault fault);
+
+/* What a seed is mostly about: rare situations get runs in which they are common. */
+#define SIM_PROFILE_LIST(X)                                                                        \
+    X(SIM_PROFILE_GENERAL, "general")                                                              \
+    X(SIM_PROFILE_ELECTIONS, "elections") /* many, each struck at once; one entry per message */   \
+    X(SIM_PROFILE_PAUSES, "pauses") /* leaders stop for longer than a lease; few keys, much read */
+#define SIM_PROFILE_ENUM(id, name) id,
+enum sim_profile { SIM_PROFILE_LIST(SIM_PROFILE_ENUM) SIM_PROFILE_COUNT };
 
 /* Kinds of keys; each has its own model in the checker. */
 enum sim_family {
@@ -72,6 +81,7 @@ struct sim_options {
     enum sim_bug bug;
     uint32_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
     /* drawn */
+    enum sim_profile profile;
     uint32_t hosts, partitions, replicas, clients, keys;
     uint64_t heartbeat_us, election_us_min, election_us_max, request_timeout_us;
     bool lease_reads;
@@ -80,6 +90,7 @@ struct sim_options {
     uint32_t append_bytes_max, inflight_bytes_max, inflight_count_max;
     uint32_t value_bytes_max, pipeline_max;
     uint64_t think_us;
+    uint32_t muse_permille; /* how often a client thinks for about an election's time */
     uint32_t family_weight[SIM_FAMILY_COUNT];
     uint32_t read_percent;
     uint64_t latency_us, jitter_us;
@@ -89,6 +100,7 @@ struct sim_options {
     uint64_t fault_gap_us;  /* mean time between two faults */
     uint64_t fault_long_us; /* they last up to about this long */
     uint32_t turn_crash_ppm, turn_pause_ppm;
+    uint32_t strike_permille; /* of the elections won */
     uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;
     bool faults_while_founding;
 };
