@@ -35,10 +35,11 @@ def expect(condition, sentence):
 def free_ports(count, peers=0):
     """A run of ports nobody listens on; where to look first depends on the process, so that
     parallel runs do not meet. peers: the ports that much higher must be free too."""
+    lowest = PORT_FIRST - peers  # so that the higher ones are in the range too
     span = PORT_LAST - PORT_FIRST - count
     start = os.getpid() * 37 % span
     for i in range(0, span, count):
-        first = PORT_FIRST + (start + i) % span
+        first = lowest + (start + i) % span
         held = []
         try:
             for port in [first + k + up for k in range(count) for up in {0, peers}]:
@@ -202,16 +203,32 @@ class Cluster:
                       for i, (client, peer, prefix) in enumerate(at)]
 
     def __enter__(self):
-        try:
-            self.make_nodes()
-            for n in self.nodes:
-                n.start()
-            if self.want_ready:
-                self.wait_ready()
-        except BaseException:
-            self.close(failed=True)
-            raise
-        return self
+        for attempt in range(3):
+            try:
+                self.make_nodes()
+                for n in self.nodes:
+                    n.start()
+                if self.want_ready:
+                    self.wait_ready(timeout=60.0)
+                return self
+            except Failure:
+                if attempt == 2 or not self.port_was_taken():
+                    self.close(failed=True)
+                    raise
+                self.start_over()
+            except BaseException:
+                self.close(failed=True)
+                raise
+
+    def port_was_taken(self):
+        """Between free_ports and the start somebody else may have been quicker."""
+        return any("in use" in n.log() for n in self.nodes if os.path.exists(n.log_path))
+
+    def start_over(self):
+        for n in self.nodes:
+            n.kill()
+            shutil.rmtree(n.dir, ignore_errors=True)
+            os.remove(n.log_path)
 
     def __exit__(self, kind, *_):
         self.close(failed=kind is not None)
@@ -303,9 +320,29 @@ class NetCluster(Cluster):
                 run("ip", "-n", self.hub, "link", "set", near, "master", bridge, "up")
                 run("ip", "-n", space, "addr", "add", "10.231.%d.%d/24" % (net, i + 1), "dev", far)
                 run("ip", "-n", space, "link", "set", far, "up")
+        for space in self.spaces:
+            self.rules_before_local(space)
         self.enter_hub()
         return [(("10.231.2.%d" % (i + 1), 7001), ("10.231.1.%d" % (i + 1), 17001),
                  ("ip", "netns", "exec", space)) for i, space in enumerate(self.spaces)]
+
+    @staticmethod
+    def rules_before_local(space):
+        """So that a routing rule can refuse what arrives: the rule of local addresses comes
+        later than such a rule, and established connections are looked up like others."""
+        run("ip", "-n", space, "rule", "add", "pref", "100", "lookup", "local")
+        run("ip", "-n", space, "rule", "del", "pref", "0")
+        run("ip", "netns", "exec", space, "sysctl", "-qw", "net.ipv4.tcp_early_demux=0",
+            "net.ipv4.ip_early_demux=0")
+
+    def cut_way(self, sender, receiver):
+        """Peer packets of one node vanish on arrival at another; the other way they go on."""
+        run("ip", "-n", self.spaces[receiver.number - 1], "rule", "add", "pref", "50", "from",
+            "10.231.1.%d" % sender.number, "blackhole")
+
+    def heal_way(self, sender, receiver):
+        run("ip", "-n", self.spaces[receiver.number - 1], "rule", "del", "pref", "50", "from",
+            "10.231.1.%d" % sender.number)
 
     def enter_hub(self):
         libc = ctypes.CDLL(None, use_errno=True)
