@@ -191,8 +191,7 @@ enum err node_found_boot(struct node *n, const struct disk_boot *boot, const uin
 
 static void map_body(const struct node *n, const struct wire_map *map, struct buf *body)
 {
-    put_u8(body,
-           (uint8_t)((n->log_started ? MAP_LOG_STARTED : 0) | (n->joined ? MAP_JOINED : 0)));
+    put_u8(body, (uint8_t)((n->log_started ? MAP_LOG_STARTED : 0) | (n->joined ? MAP_JOINED : 0)));
     wire_put_map(body, map);
 }
 

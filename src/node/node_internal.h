@@ -137,7 +137,7 @@ struct snap_recv {
     uint32_t in_flight;
     uint64_t last_progress_us;
     uint64_t install_ticket; /* INSTALLED is said once this is durable */
-    uint64_t first_token; /* completions of older operations are of one given up */
+    uint64_t first_token;    /* completions of older operations are of one given up */
 };
 
 struct group {
@@ -492,8 +492,8 @@ enum fanout_kind {
 };
 struct fanout {
     enum fanout_kind kind;
-    uint32_t left; /* children not yet answered */
-    int64_t sum;    /* OK: partitions that did it, or may have */
+    uint32_t left;    /* children not yet answered */
+    int64_t sum;      /* OK: partitions that did it, or may have */
     size_t count;     /* CONCAT: items */
     struct buf items; /* CONCAT */
     struct buf error; /* the first error */

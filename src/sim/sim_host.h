@@ -62,7 +62,7 @@ struct sim_host {
     struct prng rng;
     bool paused, stopping, wiped, founded;
     uint64_t paused_until_us;
-    uint64_t doze_us; /* pause this long between collecting and the clock, next turn */
+    uint64_t doze_us;       /* pause this long between collecting and the clock, next turn */
     bool restarting;        /* a start is scheduled */
     uint64_t next_turn_us;  /* 0: none scheduled */
     uint64_t turn_delay_us; /* a busy machine reacts late */

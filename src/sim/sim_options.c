@@ -180,17 +180,16 @@ void sim_options_draw(struct sim_options *o)
 
 void sim_options_text(const struct sim_options *o, char *out, size_t size)
 {
-    int at =
-        snprintf(out, size,
-                 "%s hosts=%u partitions=%u replicas=%u clients=%u keys=%u heartbeat=%lums "
-                 "election=%lu-%lums lease=%d segment=%uK log=%luK memory=%luK value<=%u "
-                 "pipeline<=%u think=%lums latency=%lu+%luus sync=%luus gap=%lums faults=",
-                 profile_names[o->profile], o->hosts, o->partitions, o->replicas, o->clients,
-                 o->keys, o->heartbeat_us / 1000,
-                 o->election_us_min / 1000, o->election_us_max / 1000, o->lease_reads,
-                 o->segment_bytes >> 10, o->checkpoint_log_bytes >> 10, o->log_memory_bytes >> 10,
-                 o->value_bytes_max, o->pipeline_max, o->think_us / 1000, o->latency_us,
-                 o->jitter_us, o->disk_sync_us, o->fault_gap_us / 1000);
+    int at = snprintf(out, size,
+                      "%s hosts=%u partitions=%u replicas=%u clients=%u keys=%u heartbeat=%lums "
+                      "election=%lu-%lums lease=%d segment=%uK log=%luK memory=%luK value<=%u "
+                      "pipeline<=%u think=%lums latency=%lu+%luus sync=%luus gap=%lums faults=",
+                      profile_names[o->profile], o->hosts, o->partitions, o->replicas, o->clients,
+                      o->keys, o->heartbeat_us / 1000, o->election_us_min / 1000,
+                      o->election_us_max / 1000, o->lease_reads, o->segment_bytes >> 10,
+                      o->checkpoint_log_bytes >> 10, o->log_memory_bytes >> 10, o->value_bytes_max,
+                      o->pipeline_max, o->think_us / 1000, o->latency_us, o->jitter_us,
+                      o->disk_sync_us, o->fault_gap_us / 1000);
 
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         if (o->fault[i] && at > 0 && (size_t)at < size) {

@@ -59,7 +59,8 @@ const char *sim_fault_name(enum sim_fault fault);
 #define SIM_PROFILE_LIST(X)                                                                        \
     X(SIM_PROFILE_GENERAL, "general")                                                              \
     X(SIM_PROFILE_ELECTIONS, "elections") /* many, each struck at once; one entry per message */   \
-    X(SIM_PROFILE_PAUSES, "pauses") /* leaders stop for longer than a lease; few keys, much read */
+    X(SIM_PROFILE_PAUSES, "pauses") /* leaders stop for longer than a lease; few keys, much read   \
+                                     */
 #define SIM_PROFILE_ENUM(id, name) id,
 enum sim_profile { SIM_PROFILE_LIST(SIM_PROFILE_ENUM) SIM_PROFILE_COUNT };
 
