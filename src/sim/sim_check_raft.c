@@ -195,12 +195,12 @@ static void check_replica(struct sim_world *w, struct sim_host *h, uint32_t part
                   v->commit.n, v->last.n);
         return;
     }
+    if (v->role == RAFT_LEADER && (!same_life || !s->was_leader || s->term != v->term.n)) {
+        check_leader(w, h, part, v); /* first: it names the cause of what the others see */
+        check_complete(w, h, part, v);
+    }
     for (uint64_t i = from < v->first.n ? v->first.n : from; i <= v->last.n; i++) {
         check_entry(w, h, part, v, i);
-    }
-    if (v->role == RAFT_LEADER && (!same_life || !s->was_leader || s->term != v->term.n)) {
-        check_leader(w, h, part, v);
-        check_complete(w, h, part, v);
     }
     if (!same_life || v->commit.n > s->commit) {
         check_commit(w, h, part, v, same_life ? s->commit + 1 : v->first.n);
