@@ -188,6 +188,10 @@ void cmd_expire_due(struct call *c)
         return;
     }
     removed = store_expire_due(c->store, c->now_ms, max > 0 ? (size_t)max : 0);
+    for (uint32_t i = 2; i < c->argc; i++) {
+        /* These must go now, however many are due before them. */
+        (void)store_find_write(c->store, c->argv[i], c->now_ms);
+    }
     c->changed = c->changed || removed > 0;
     resp_put_int(&c->out, (int64_t)removed);
 }

@@ -139,12 +139,20 @@ void node_apply_drop_pending(struct group *g, struct raft_index upto)
 
 void node_apply_orphan(struct group *g, const struct request *r)
 {
-    for (uint32_t i = 0; i < g->pending_count; i++) {
-        struct pending *p = &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+    uint32_t low = 0, high = g->pending_count;
+
+    while (low < high) { /* the ring is in the order of indexes */
+        uint32_t middle = low + (high - low) / 2;
+        struct pending *p = &g->pending[(g->pending_head + middle) & (g->pending_cap - 1)];
 
         if (p->request == r) {
             p->request = NULL;
             return;
+        }
+        if (p->index.n < r->wait_index.n) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
     for (uint32_t i = 0; i < g->replaced_count; i++) {
@@ -160,10 +168,12 @@ static void apply_command(struct group *g, const struct raft_entry *e)
     struct node *n = g->node;
     struct request *r = pending_take(g, e);
     struct cmd_decoded d;
+    struct hlc_stamp stamp;
     struct slice body;
     struct call c;
 
     CHECK(e->data.len >= 8);
+    stamp.n = load_u64le(e->data.data);
     body = (struct slice){e->data.data + 8, e->data.len - 8};
     /* Every replica would fail alike: the leader encoded what the log carries. */
     CHECK(cmd_decode(body, &d) == ERR_OK);
@@ -172,12 +182,14 @@ static void apply_command(struct group *g, const struct raft_entry *e)
         .argc = d.argc,
         .argv = d.argv,
         .store = g->store,
-        .now_ms = load_u64le(e->data.data),
-        .access_s = (uint32_t)(load_u64le(e->data.data) / 1000),
+        .now_ms = hlc_ms(stamp),
+        .access_s = (uint32_t)(hlc_ms(stamp) / 1000),
         .rng = {hash64_mix(hash64_mix(g->partition, e->index.n), e->term.n)},
         .out = {.mute = true, .proto = 2},
     };
-    g->last_time_ms = c.now_ms > g->last_time_ms ? c.now_ms : g->last_time_ms;
+    if (stamp.n > g->clock.last.n) {
+        g->clock.last = stamp;
+    }
     if (r != NULL) {
         c.out = node_request_writer(n, r);
     }

@@ -215,11 +215,19 @@ static void group_forget(struct group *g)
     g->here = false;
 }
 
-static void rebuild(struct group *g, struct raft_id was, const char *why)
+static enum err rebuild(struct group *g, struct raft_id was, const char *why, struct diag *refused)
 {
     uint64_t generation = (was.n + 1) & NODE_GENERATION_MASK;
     struct raft_id self = {node_of_raft_id(was) | generation};
 
+    if (generation == 0) {
+        /* What an earlier generation promised may still be believed. */
+        diag_set(refused,
+                 "partition %u was rebuilt too often under this node's identity; empty the "
+                 "data directory and bring the node back with --join",
+                 g->partition);
+        return ERR_CORRUPT;
+    }
     node_log(
         g->node, NODE_LOG_ERROR,
         "msg=\"a replica lost data and is rebuilt from its peers; it does not vote meanwhile\" "
@@ -228,6 +236,7 @@ static void rebuild(struct group *g, struct raft_id was, const char *why)
     SOMETIMES(true, "node_boot: a damaged replica");
     group_forget(g);
     node_group_restart_as(g, self, was);
+    return ERR_OK;
 }
 
 /* Only what is lost is rebuilt. What merely cannot be read now, by this program or for
@@ -260,12 +269,11 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
             /* Not even the generation is known: far away from those in use. */
             was.n |= 128 + prng_below(&n->rng, 100);
         }
-        rebuild(g, was, b->damaged ? b->why : "its identity cannot be read");
-        return ERR_OK;
+        return rebuild(g, was, b->damaged ? b->why : "its identity cannot be read", refused);
     }
     g->here = true;
     g->self = blob.self;
-    g->last_time_ms = blob.last_time_ms;
+    g->clock.last = blob.last_stamp;
     g->store = store_create(hash64_mix(n->rng.state, g->partition));
     if (b->state.snap_file != 0) {
         err = load_snapshot(g, boot, &b->state, &why);
@@ -278,8 +286,7 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
         err = restore_raft(g, b, &blob, &why);
     }
     if (err != ERR_OK) {
-        rebuild(g, blob.self, why.text);
-        return ERR_OK;
+        return rebuild(g, blob.self, why.text, refused);
     }
     node_group_merge_members(n, &blob);
     g->applied = g->snap_index = b->state.snap_index;

@@ -43,7 +43,7 @@ static void begin(struct group *g)
                              .term = g->applied_term,
                              .blob = c->blob};
     c->blob.len = 0;
-    node_group_encode_blob(n, g->self, node_group_conf(g), g->last_time_ms, &c->blob);
+    node_group_encode_blob(n, g->self, node_group_conf(g), g->clock.last, &c->blob);
     store_snap_begin(g->store);
     snapfile_put_head(&head, &(struct snapfile_head){.group = g->partition,
                                                      .index = c->index,

@@ -98,13 +98,13 @@ static void encode_conf_members(const struct node *n, const struct raft_conf *co
 }
 
 void node_group_encode_blob(const struct node *n, struct raft_id self, const struct raft_conf *conf,
-                            uint64_t last_time_ms, struct buf *out)
+                            struct hlc_stamp last_stamp, struct buf *out)
 {
     struct buf conf_bytes = {0};
 
     put_u8(out, BLOB_VERSION);
     put_u64le(out, self.n);
-    put_u64le(out, last_time_ms);
+    put_u64le(out, last_stamp.n);
     if (conf->voter_count > 0) { /* a replica that waits to be taken in knows of none */
         raft_conf_encode(conf, (struct slice){0}, &conf_bytes);
     }
@@ -124,7 +124,7 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
         return ERR_VERSION;
     }
     out->self.n = get_u64le(&r);
-    out->last_time_ms = get_u64le(&r);
+    out->last_stamp.n = get_u64le(&r);
     conf = get_bytes(&r);
     members = get_varint(&r);
     if (r.bad || members > RAFT_PEERS_MAX ||
@@ -166,7 +166,7 @@ void node_group_put_blob(struct group *g, const struct raft_conf *conf)
 {
     struct buf blob = {0};
 
-    node_group_encode_blob(g->node, g->self, conf, g->last_time_ms, &blob);
+    node_group_encode_blob(g->node, g->self, conf, g->clock.last, &blob);
     wal_put_blob(g->node->wal, g->partition, buf_slice(&blob));
     buf_free(&blob);
 }
@@ -294,9 +294,9 @@ static void leader_time(struct group *g)
         const struct raft_entry *e = raft_entry(g->raft, at);
 
         if (e != NULL && e->kind == RAFT_COMMAND && e->data.len >= 8) {
-            uint64_t ms = load_u64le(e->data.data);
+            uint64_t stamp = load_u64le(e->data.data);
 
-            g->last_time_ms = ms > g->last_time_ms ? ms : g->last_time_ms;
+            g->clock.last.n = stamp > g->clock.last.n ? stamp : g->clock.last.n;
             return;
         }
     }

@@ -9,6 +9,7 @@
 #include "base/base_list.h"
 #include "base/base_map.h"
 #include "cmd/cmd.h"
+#include "core/hlc/hlc.h"
 #include "core/ring/ring.h"
 #include "node/node.h"
 #include "store/snapfile.h"
@@ -81,6 +82,7 @@ struct request {
     uint64_t deadline_us, started_us;
     struct raft_index wait_index;  /* READING: answer when applied */
     struct raft_index barrier;     /* READING: entries beyond it came after this read */
+    struct raft_term barrier_term; /* of the entry there: those before it are still the same */
     struct raft_term removal_term; /* READING: the reply is known; it leaves when the removal
                                       that it rests on, logged in this term, is applied */
     struct buf command;            /* cmd_encode()d, kept while it may be sent again */
@@ -152,7 +154,7 @@ struct group {
     struct raft_id replaces; /* rebuilding: whom */
     struct raft_index applied;
     struct raft_term applied_term;
-    uint64_t last_time_ms; /* newest logged time */
+    struct hlc clock; /* newest logged time */
     /* proposals in index order, a ring */
     struct pending *pending;
     uint32_t pending_head, pending_count, pending_cap;
@@ -181,8 +183,8 @@ struct group {
     uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
     uint64_t join_sent_us;
     uint64_t leader_since_us;
-    struct raft_index expire_index; /* newest logged removal of what is past its time, in this */
-    uint64_t expire_time_ms;        /* replica's present leadership; and its logged time */
+    struct raft_index expire_index; /* newest logged removal of what is past its time, in this
+                                       replica's present leadership */
     bool transfer_asked;
     struct raft_index conf_applied; /* newest applied configuration entry */
 };
@@ -234,6 +236,8 @@ struct session {
     struct buf out;      /* to be sent at the end of the turn */
     struct list replies; /* requests in order */
     uint32_t waiting;    /* requests in replies */
+    uint32_t window;     /* so many at most */
+    size_t reply_bytes;  /* of its larger recent replies */
     uint32_t writes_waiting;
     uint8_t proto;
     enum session_reply_mode reply_mode;
@@ -425,11 +429,11 @@ void node_groups_flush(struct node *n);
 void node_groups_durable(struct node *n, uint64_t ticket);
 void node_group_put_blob(struct group *g, const struct raft_conf *conf);
 void node_group_encode_blob(const struct node *n, struct raft_id self, const struct raft_conf *conf,
-                            uint64_t last_time_ms, struct buf *out);
+                            struct hlc_stamp last_stamp, struct buf *out);
 struct group_blob {
     struct raft_id self;
     struct raft_conf conf;
-    uint64_t last_time_ms;
+    struct hlc_stamp last_stamp;
     uint32_t member_count;
     struct wire_member members[RAFT_PEERS_MAX];
 };

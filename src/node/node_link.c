@@ -16,6 +16,7 @@ enum {
     HELLO_US_MAX = 2 * 1000 * 1000,
     PING_US = 200 * 1000,
     SILENCE_US_MAX = 3 * 1000 * 1000,
+    UNSENT_BYTES_MAX = 1 << 30, /* a peer that talks but does not read */
     GUESTS_MAX = 256,
 };
 
@@ -283,6 +284,18 @@ static void hello_keep(struct link *l, const struct wire_hello *h)
     l->hello.client_addr = slice_str(l->hello_client);
 }
 
+/* Whatever was sent to replicas on that node may be lost: ask anew where they are. */
+static void reset_peers(struct group *g, const struct link *l, const struct raft_id *ids,
+                        uint8_t count)
+{
+    for (uint8_t i = 0; i < count; i++) {
+        if (node_of_raft_id(ids[i]) == node_short_id(&l->node)) {
+            raft_peer_reset(g->raft, ids[i]);
+            node_group_mark(g);
+        }
+    }
+}
+
 static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
 {
     hello_keep(l, h);
@@ -304,12 +317,9 @@ static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
             const struct raft_conf *c = raft_conf_now(g->raft);
 
             node_group_tell_leader(g, l); /* it may have restarted since it was last told */
-            for (uint8_t i = 0; i < c->voter_count; i++) {
-                if (node_of_raft_id(c->voters[i]) == node_short_id(&l->node)) {
-                    raft_peer_reset(g->raft, c->voters[i]);
-                    node_group_mark(g);
-                }
-            }
+            reset_peers(g, l, c->voters, c->voter_count);
+            reset_peers(g, l, c->outgoing, c->outgoing_count);
+            reset_peers(g, l, c->learners, c->learner_count);
         }
         if (!list_empty(&g->held)) {
             node_route_drain(g);
@@ -413,7 +423,7 @@ static void frame_refuse(struct node *n, struct link *l, struct slice payload)
     (void)snprintf(l->refused, sizeof l->refused, "%.*s", (int)text.len, (const char *)text.data);
     node_log(n, NODE_LOG_ERROR, "msg=\"refused by a peer\" peer=%s reason=\"%.*s\"", l->addr,
              (int)text.len, (const char *)text.data);
-    if (n->phase == NODE_PHASE_FOUNDING || code == ERR_STALE) {
+    if (n->phase == NODE_PHASE_FOUNDING) {
         diag_set(&why, "refused by %s: %.*s", l->addr, (int)text.len, (const char *)text.data);
         node_fail(n, code == ERR_OK ? ERR_REFUSED : code, &why);
     }
@@ -607,6 +617,10 @@ void node_link_tick(struct node *n)
             node_link_drop(n, l, "nothing heard from the peer");
             continue;
         }
+        if (l->unsent > UNSENT_BYTES_MAX) {
+            node_link_drop(n, l, "the peer does not read what it is sent");
+            continue;
+        }
         if (l->state == LINK_UP && now - l->ping_us >= PING_US) {
             l->ping_us = now;
             size_t mark = wire_begin(&l->now, WIRE_PING);
@@ -678,6 +692,7 @@ static void send_buf(struct node *n, struct link *l, struct buf *b, uint64_t gat
     e->conn = l->conn;
     e->gate = gate;
     e->data = *b;
+    l->unsent += b->len;
     n->stats.out_bytes += b->len;
     *b = (struct buf){0};
 }

@@ -62,18 +62,28 @@ void node_member_tick(struct node *n)
     }
 }
 
-/* A voter that the joining replica takes the place of. */
-static bool is_victim(struct node *n, const struct link *l, struct raft_id voter,
-                      struct raft_id joining)
+/* The one voter that the joining replica takes the place of: an earlier generation of its
+ * own, else the owner of its address, else one whose node is a member no more. Never two:
+ * each joiner replaces one. 0: none. */
+static struct raft_id victim_of(struct node *n, const struct link *l, const struct raft_conf *conf,
+                                struct raft_id joining)
 {
     int slot = node_member_by_addr(n, l->hello_peer);
+    struct raft_id owner = {0}, stranger = {0};
 
-    if (voter.n == joining.n) {
-        return false;
+    for (uint8_t i = 0; i < conf->voter_count; i++) {
+        struct raft_id voter = conf->voters[i];
+
+        if (node_of_raft_id(voter) == node_of_raft_id(joining)) {
+            return voter;
+        }
+        if (node_member_of(n, voter) < 0) {
+            stranger = voter;
+        } else if (slot >= 0 && node_member_of(n, voter) == slot) {
+            owner = voter;
+        }
     }
-    return node_of_raft_id(voter) == node_of_raft_id(joining) || node_member_of(n, voter) < 0 ||
-           (slot >= 0 && !wire_id_eq(&n->map.members[slot].node, &l->node) &&
-            node_of_raft_id(voter) == node_short_id(&n->map.members[slot].node));
+    return owner.n != 0 ? owner : stranger;
 }
 
 static void drop_old_learners(struct raft_conf *c, struct raft_id joining)
@@ -94,9 +104,9 @@ static bool is_learner(const struct raft_conf *c, struct raft_id id)
     return raft_conf_has(c, id) && !raft_conf_is_voter(c, id);
 }
 
-/* The joint configuration in which the joining replica votes in place of its victims. */
-static void swap_in(struct node *n, const struct link *l, const struct raft_conf *now,
-                    struct raft_id joining, struct raft_conf *next)
+/* The joint configuration in which the joining replica votes in place of its victim. */
+static void swap_in(const struct raft_conf *now, struct raft_id victim, struct raft_id joining,
+                    struct raft_conf *next)
 {
     uint8_t kept = 0;
 
@@ -105,7 +115,7 @@ static void swap_in(struct node *n, const struct link *l, const struct raft_conf
     memcpy(next->outgoing, now->voters, sizeof next->outgoing);
     next->voter_count = 0;
     for (uint8_t i = 0; i < now->voter_count; i++) {
-        if (!is_victim(n, l, now->voters[i], joining)) {
+        if (now->voters[i].n != victim.n) {
             next->voters[next->voter_count++] = now->voters[i];
         }
     }
@@ -125,7 +135,7 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
     const struct raft_conf *now;
     struct raft_conf next;
     struct buf context = {0};
-    bool victims = false;
+    struct raft_id victim;
     enum err err;
 
     if (g == NULL || !node_group_leads(g) || !raft_conf_settled(g->raft) ||
@@ -137,17 +147,15 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
     if (raft_conf_is_voter(now, j->id)) {
         return;
     }
-    for (uint8_t i = 0; i < now->voter_count; i++) {
-        victims = victims || is_victim(n, l, now->voters[i], j->id);
-    }
-    if (!victims) {
+    victim = victim_of(n, l, now, j->id);
+    if (victim.n == 0) {
         return;
     }
     if (is_learner(now, j->id)) {
         if (raft_match(g->raft, j->id).n + CAUGHT_UP_ENTRIES < raft_commit(g->raft).n) {
             return; /* asked again while it catches up */
         }
-        swap_in(n, l, now, j->id, &next);
+        swap_in(now, victim, j->id, &next);
     } else {
         next = *now;
         drop_old_learners(&next, j->id);

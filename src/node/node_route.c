@@ -30,15 +30,15 @@ static void hold(struct group *g, struct request *r, uint32_t argc, const struct
 
 /* ---- at the leader ---- */
 
-static uint64_t logged_time(struct group *g)
+static struct hlc_stamp logged_time(struct group *g)
 {
-    uint64_t wall = g->node->now.wall_ms;
-
-    if (wall > g->last_time_ms) {
-        g->last_time_ms = wall;
-    }
-    return g->last_time_ms;
+    return hlc_now(&g->clock, g->node->now.wall_ms);
 }
+
+enum {
+    REMOVAL_KEYS_MAX = 64,
+    LINK_SOFT_BYTES = 64 << 20, /* unsent to a peer: requests for it wait here */
+};
 
 #define ERR_DISK_FULL                                                                              \
     "MISCONF the disk of the partition's leader is full: the write was not done; free space in "   \
@@ -64,7 +64,7 @@ static enum sent propose(struct group *g, struct request *r, uint32_t argc,
         return SENT;
     }
     b->len = 0;
-    put_u64le(b, logged_time(g));
+    put_u64le(b, logged_time(g).n);
     if (argv != NULL) {
         cmd_encode(b, r->cmd, argc, argv);
     } else {
@@ -89,6 +89,7 @@ static enum sent propose(struct group *g, struct request *r, uint32_t argc,
         buf_free(&r->command);
     }
     r->command.len = 0;
+    r->wait_index = index;
     node_pending_push(g, index, raft_term_now(g->raft), r);
     node_group_mark(g);
     return SENT;
@@ -98,7 +99,8 @@ static struct call read_call(struct group *g, const struct cmd *cmd, uint32_t ar
                              const struct slice *argv)
 {
     struct node *n = g->node;
-    uint64_t now_ms = n->now.wall_ms > g->last_time_ms ? n->now.wall_ms : g->last_time_ms;
+    uint64_t logged_ms = hlc_ms(g->clock.last);
+    uint64_t now_ms = n->now.wall_ms > logged_ms ? n->now.wall_ms : logged_ms;
 
     return (struct call){
         .cmd = cmd,
@@ -111,29 +113,32 @@ static struct call read_call(struct group *g, const struct cmd *cmd, uint32_t ar
     };
 }
 
-/* A read saw an item past its time: the removal is logged before anybody is told, or
- * a later leader with a slower clock could show the item again. */
-static bool log_removal(struct group *g)
+/* A read saw items past their time: the removal is logged before anybody is told, or a
+ * later leader with a slower clock could show them again. It names the read's keys, for
+ * more may be due than one entry removes. NULL: whatever is due. */
+static bool log_removal(struct group *g, const struct cmd_decoded *read)
 {
     struct node *n = g->node;
+    uint32_t pos[REMOVAL_KEYS_MAX], keys = 0;
+    struct slice argv[2 + REMOVAL_KEYS_MAX] = {SLICE("synod.expire"), SLICE("1000")};
     struct raft_index index;
     struct buf *b = &n->scratch;
-    struct slice argv[2] = {SLICE("synod.expire"), SLICE("1000")};
 
-    uint64_t time_ms = logged_time(g);
-
-    if (g->expire_index.n > g->applied.n && g->expire_time_ms >= time_ms) {
-        return true; /* one is on its way, of a time that covers what the read saw */
+    if (read != NULL) {
+        keys = cmd_keys(read->cmd, read->argc, read->argv, pos, REMOVAL_KEYS_MAX);
+        keys = keys < REMOVAL_KEYS_MAX ? keys : REMOVAL_KEYS_MAX;
+    }
+    for (uint32_t i = 0; i < keys; i++) {
+        argv[2 + i] = read->argv[pos[i]];
     }
     b->len = 0;
-    put_u64le(b, time_ms);
-    cmd_encode(b, cmd_by_name(argv[0]), 2, argv);
+    put_u64le(b, logged_time(g).n);
+    cmd_encode(b, cmd_by_id(CMD_ID_SYNOD_EXPIRE), 2 + keys, argv);
     if (!node_writable(n) ||
         raft_propose(g->raft, n->now.mono_us, buf_slice(b), &index) != ERR_OK) {
         return false;
     }
     g->expire_index = index;
-    g->expire_time_ms = time_ms;
     node_group_mark(g);
     return true;
 }
@@ -196,6 +201,7 @@ static enum sent read_at_leader(struct group *g, struct request *r, uint32_t arg
     r->state = REQUEST_READING;
     r->right = now;
     r->barrier = raft_last(g->raft);
+    r->barrier_term = raft_term_at(g->raft, r->barrier);
     r->wait_index = r->after_writes ? r->barrier : g->applied;
     if (now) {
         n->stats.lease_reads++;
@@ -227,9 +233,10 @@ static void answer_after_removal(struct group *g, struct request *r)
     node_request_not_leader(n, r);
 }
 
-static void answer_wait_for_removal(struct group *g, struct request *r)
+static void answer_wait_for_removal(struct group *g, struct request *r,
+                                    const struct cmd_decoded *read)
 {
-    if (log_removal(g)) {
+    if (log_removal(g, read)) {
         r->wait_index = g->expire_index;
         r->removal_term = raft_term_now(g->raft);
         return;
@@ -255,6 +262,12 @@ static void answer_read(struct group *g, struct request *r)
         answer_after_removal(g, r);
         return;
     }
+    if (r->after_writes && raft_term_at(g->raft, r->barrier).n != r->barrier_term.n) {
+        /* Its client's earlier writes were replaced here: it goes behind them again. */
+        SOMETIMES(true, "node_route: a read whose writes were replaced");
+        node_request_not_leader(n, r);
+        return;
+    }
     CHECK(cmd_decode(buf_slice(&r->command), &d) == ERR_OK);
     c = read_call(g, d.cmd, d.argc, d.argv);
     if (run_read(g, &c, &w)) {
@@ -263,7 +276,7 @@ static void answer_read(struct group *g, struct request *r)
         }
         node_request_replied(n, r);
     } else {
-        answer_wait_for_removal(g, r);
+        answer_wait_for_removal(g, r, &d);
     }
     cmd_decoded_free(&d);
 }
@@ -317,7 +330,7 @@ void node_expire_tick(struct node *n)
         }
         due = store_next_expire_ms(g->store);
         if (due != 0 && due <= n->now.wall_ms && g->expire_index.n <= g->applied.n) {
-            (void)log_removal(g);
+            (void)log_removal(g, NULL);
         }
     }
 }
@@ -330,7 +343,7 @@ static enum sent forward(struct group *g, struct request *r, uint32_t argc,
     struct node *n = g->node;
     struct link *l = node_link_to(n, g->leader);
 
-    if (l == NULL) {
+    if (l == NULL || l->unsent > LINK_SOFT_BYTES) {
         return NOT_SENT;
     }
     if (argv != NULL) {
@@ -400,11 +413,15 @@ void node_route_gathered(struct node *n)
         struct group *g = &n->groups[r->partition];
         enum sent sent = NOT_SENT;
 
-        /* Not past those that were put back before it. */
-        if (node_group_leads(g) && list_empty(&g->held)) {
-            sent = r->is_write ? propose(g, r, 0, NULL) : read_at_leader(g, r, 0, NULL);
+        if (node_group_leads(g)) {
+            /* Not past those that were put back before it. */
+            sent = !list_empty(&g->held) ? SENT_FULL
+                   : r->is_write         ? propose(g, r, 0, NULL)
+                                         : read_at_leader(g, r, 0, NULL);
         }
-        if (sent != SENT) {
+        if (sent == SENT_FULL) {
+            hold(g, r, 0, NULL);
+        } else if (sent == NOT_SENT) {
             node_request_not_leader(n, r);
         }
     }
@@ -441,11 +458,17 @@ void node_route(struct node *n, struct request *r, uint32_t argc, const struct s
 
 void node_route_drain(struct group *g)
 {
+    struct node *n = g->node;
+
     while (!list_empty(&g->held)) {
         struct request *r = LIST_ENTRY(g->held.next, struct request, in_group);
 
         list_remove(&r->in_group);
-        if (try_send(g, r, 0, NULL) != SENT) {
+        enum sent sent = try_send(g, r, 0, NULL);
+
+        if (sent == NOT_SENT && r->origin == REQUEST_LINK) {
+            node_request_not_leader(n, r);
+        } else if (sent != SENT) {
             r->state = REQUEST_HELD;
             list_push_front(&g->held, &r->in_group);
             return;
@@ -507,12 +530,16 @@ static void take_request(struct node *n, struct link *l, const struct wire_reque
     r->remote_id = q->id;
     r->proto = (q->flags & WIRE_REQUEST_RESP3) != 0 ? 3 : 2;
     r->after_writes = (q->flags & WIRE_REQUEST_AFTER_WRITES) != 0;
-    sent = try_send(g, r, d.argc, d.argv);
-    cmd_decoded_free(&d);
-    if (sent != SENT) {
+    /* A full log is waited for here, in order: sent back, a large write would be
+     * overtaken by a small one that was already on its way. */
+    sent = list_empty(&g->held) ? try_send(g, r, d.argc, d.argv) : SENT_FULL;
+    if (sent == SENT_FULL) {
+        hold(g, r, d.argc, d.argv);
+    } else if (sent == NOT_SENT) {
         node_request_free(n, r);
-        refuse_request(l, q->id, sent == SENT_FULL ? WIRE_BUSY : WIRE_NOT_LEADER);
+        refuse_request(l, q->id, WIRE_NOT_LEADER);
     }
+    cmd_decoded_free(&d);
 }
 
 void node_route_request_frame(struct node *n, struct link *l, struct slice payload)
@@ -544,7 +571,6 @@ static void take_reply(struct node *n, const struct wire_reply *p)
         node_request_reply(n, r, p->reply);
         return;
     case WIRE_NOT_LEADER:
-    case WIRE_BUSY:
         SOMETIMES(true, "node_route: a forwarded request came back untouched");
         node_request_not_leader(n, r);
         return;

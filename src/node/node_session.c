@@ -8,6 +8,9 @@
 
 enum {
     PIPELINE_MAX = 4096,       /* requests of one client under way */
+    PIPELINE_START = 16,       /* as long as the size of its replies is not known */
+    PIPELINE_MIN = 4,
+    PIPELINE_BYTES = 4 << 20,  /* of replies expected at once */
     INPUT_BYTES_MAX = 1 << 30, /* one command, received and not yet whole */
     KEYS_INLINE = 64,
     SOME_KEYS_MAX = 1 << 20,
@@ -33,6 +36,7 @@ void node_session_accepted(struct node *n, uint64_t conn, const char *addr)
     s->conn = conn;
     s->id = n->next_session++;
     s->proto = 2;
+    s->window = PIPELINE_START;
     s->created_us = s->active_us = n->now.mono_us;
     (void)strncpy(s->addr, addr, sizeof s->addr - 1);
     struct resp_limits limits = RESP_LIMITS_DEFAULT;
@@ -94,6 +98,19 @@ void node_session_kill(struct session *s)
 
 /* ---- replies ---- */
 
+/* How many requests may be under way follows from how large the replies are: thousands
+ * of forwarded reads of large values would fill the link from the leader for seconds,
+ * and all other traffic between the two nodes would wait behind them. */
+static void window_learn(struct session *s, size_t bytes)
+{
+    size_t fits;
+
+    s->reply_bytes = bytes > s->reply_bytes ? bytes : s->reply_bytes - (s->reply_bytes - bytes) / 32;
+    fits = PIPELINE_BYTES / (s->reply_bytes + 1);
+    fits = fits < PIPELINE_MIN ? PIPELINE_MIN : fits > PIPELINE_MAX ? PIPELINE_MAX : fits;
+    s->window = s->window < fits ? s->window + 1 : (uint32_t)fits;
+}
+
 void node_session_done(struct session *s)
 {
     struct node *n = s->node;
@@ -104,6 +121,7 @@ void node_session_done(struct session *s)
         if (r->state != REQUEST_DONE) {
             break;
         }
+        window_learn(s, r->reply.len);
         if (!r->muted) {
             buf_append(&s->out, r->reply.data, r->reply.len);
         }
@@ -315,7 +333,7 @@ static void session_command(struct session *s, uint32_t argc, const struct slice
 
 static bool may_parse(const struct session *s)
 {
-    return !s->closing && s->waiting < PIPELINE_MAX &&
+    return !s->closing && s->waiting < s->window &&
            s->out.len + s->unsent < s->node->cfg.output_soft_bytes;
 }
 

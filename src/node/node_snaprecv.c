@@ -88,6 +88,12 @@ static bool take_bytes(struct group *g, const struct wire_chunk *c)
 
     if (err == ERR_OK && c->last) {
         err = snapfile_finish(&v->reader, &why);
+        if (err == ERR_OK &&
+            (v->reader.head.index.n != v->index.n || v->reader.head.term.n != v->term.n ||
+             v->reader.head.group != g->partition)) {
+            diag_set(&why, "it is not the snapshot it was announced as");
+            err = ERR_CORRUPT;
+        }
     }
     if (err != ERR_OK) {
         node_log(n, NODE_LOG_ERROR, "msg=\"snapshot refused\" partition=%u reason=\"%s\"",
@@ -193,8 +199,8 @@ static void install(struct group *g)
     g->applied_term = g->snap_term = v->term;
     g->snap_file = v->file;
     g->snap_bytes = v->offset;
-    if (blob.last_time_ms > g->last_time_ms) {
-        g->last_time_ms = blob.last_time_ms;
+    if (blob.last_stamp.n > g->clock.last.n) {
+        g->clock.last = blob.last_stamp;
     }
     node_group_merge_members(n, &blob);
     node_apply_drop_pending(g, v->index);

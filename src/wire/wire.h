@@ -92,7 +92,6 @@ MUST_USE enum err wire_get_request(struct reader *r, struct wire_request *q);
 enum wire_outcome {
     WIRE_DONE,       /* reply: RESP bytes for the client */
     WIRE_NOT_LEADER, /* nothing was done */
-    WIRE_BUSY,       /* nothing was done; a limit is reached */
     WIRE_IN_DOUBT,   /* it may have been done */
     WIRE_OUTCOMES
 };
