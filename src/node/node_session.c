@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 enum {
-    PIPELINE_MAX = 4096,       /* requests of one client under way */
-    PIPELINE_START = 16,       /* as long as the size of its replies is not known */
+    PIPELINE_MAX = 4096, /* requests of one client under way */
+    PIPELINE_START = 16, /* as long as the size of its replies is not known */
     PIPELINE_MIN = 4,
     PIPELINE_BYTES = 4 << 20,  /* of replies expected at once */
     INPUT_BYTES_MAX = 1 << 30, /* one command, received and not yet whole */
@@ -105,7 +105,8 @@ static void window_learn(struct session *s, size_t bytes)
 {
     size_t fits;
 
-    s->reply_bytes = bytes > s->reply_bytes ? bytes : s->reply_bytes - (s->reply_bytes - bytes) / 32;
+    s->reply_bytes =
+        bytes > s->reply_bytes ? bytes : s->reply_bytes - (s->reply_bytes - bytes) / 32;
     fits = PIPELINE_BYTES / (s->reply_bytes + 1);
     fits = fits < PIPELINE_MIN ? PIPELINE_MIN : fits > PIPELINE_MAX ? PIPELINE_MAX : fits;
     s->window = s->window < fits ? s->window + 1 : (uint32_t)fits;
