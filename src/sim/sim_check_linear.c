@@ -81,8 +81,9 @@ struct search {
     bool last_unknown; /* the newest placement, */
     uint32_t last;     /* and which one it was */
     bool *known_placed, *unknown_placed;
-    uint64_t *unknown_class; /* equal: they differ in nothing that anyone saw */
-    uint32_t first;          /* known ops before it are all placed */
+    uint32_t *known_after, *unknown_after; /* 1 + the known op that its client asked before it */
+    uint64_t *unknown_class;               /* equal: they differ in nothing that anyone saw */
+    uint32_t first;                        /* known ops before it are all placed */
     uint32_t placed;
     uint64_t placed_hash;
     struct sim_state state;
@@ -167,6 +168,39 @@ static uint64_t class_of(const struct sim_op *op)
                       hash64_mix(op->a[0], kind == SIM_OP_MSET ? op->a[1] : 0));
 }
 
+enum { CLIENTS_TRACKED = 64 };
+
+/* The commands of one connection take effect in their order: what a client asked before must
+ * be placed before, even within one pipeline, whose calls are of one time. Only known ops
+ * bind: an unknown one may take effect late. */
+static void link_order(struct search *s)
+{
+    uint32_t newest[CLIENTS_TRACKED] = {0};
+    uint32_t k = 0;
+
+    if (s->known_count == 0 || s->known[0]->client == SIM_CLIENT_ANY) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->known_count; i++) {
+        uint32_t client = s->known[i]->client % CLIENTS_TRACKED;
+
+        while (k < s->unknown_count && by_call(&s->unknown[k], &s->known[i]) < 0) {
+            s->unknown_after[k] = newest[s->unknown[k]->client % CLIENTS_TRACKED];
+            k++;
+        }
+        s->known_after[i] = newest[client];
+        newest[client] = i + 1;
+    }
+    for (; k < s->unknown_count; k++) {
+        s->unknown_after[k] = newest[s->unknown[k]->client % CLIENTS_TRACKED];
+    }
+}
+
+static bool in_order(const struct search *s, uint32_t after)
+{
+    return after == 0 || s->known_placed[after - 1];
+}
+
 static void search_begin(struct search *s, const struct sim_op *ops, uint32_t count)
 {
     s->ops = mem_alloc(((size_t)count + 1) * sizeof s->ops[0]);
@@ -197,6 +231,9 @@ static void search_begin(struct search *s, const struct sim_op *ops, uint32_t co
     s->known_placed = mem_zalloc(count);
     s->unknown_placed = mem_zalloc(count);
     s->unknown_class = mem_zalloc(count * sizeof s->unknown_class[0]);
+    s->known_after = mem_zalloc(count * sizeof s->known_after[0]);
+    s->unknown_after = mem_zalloc(count * sizeof s->unknown_after[0]);
+    link_order(s);
     for (uint32_t i = 0; i < s->unknown_count; i++) {
         s->unknown_class[i] = class_of(s->unknown[i]);
     }
@@ -210,6 +247,8 @@ static void search_end(struct search *s)
     mem_free(s->known_placed);
     mem_free(s->unknown_placed);
     mem_free(s->unknown_class);
+    mem_free(s->known_after);
+    mem_free(s->unknown_after);
     mem_free(s->seen.at);
 }
 
@@ -229,7 +268,8 @@ static uint64_t earliest_return(const struct search *s)
 static bool earlier_alike(const struct search *s, uint32_t pos)
 {
     for (uint32_t i = 0; i < pos; i++) {
-        if (!s->unknown_placed[i] && s->unknown_class[i] == s->unknown_class[pos]) {
+        if (!s->unknown_placed[i] && s->unknown_class[i] == s->unknown_class[pos] &&
+            in_order(s, s->unknown_after[i])) {
             return true;
         }
     }
@@ -314,7 +354,8 @@ static bool try_place(struct search *s, bool unknown, uint32_t pos)
     struct sim_state next = s->state;
     uint64_t mark = unknown ? 0 : hash64_mix(0x0b5e55ed, op->id);
 
-    if (!place_fits(s, op) || !sim_model_step(&next, op)) {
+    if (!in_order(s, unknown ? s->unknown_after[pos] : s->known_after[pos]) || !place_fits(s, op) ||
+        !sim_model_step(&next, op)) {
         return false;
     }
     if (unknown && (memcmp(&next, &s->state, sizeof next) == 0 || pointless(s, pos))) {

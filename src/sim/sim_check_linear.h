@@ -5,6 +5,9 @@
  * already placed, and the state they lead to, is tried once. Operations of unknown
  * outcome may be placed anywhere after their call, or never.
  *
+ * With SIM_CLIENT_ANY as the client of all ops, what one client pipelined may take effect in
+ * any order; otherwise in the order it was sent.
+ *
  * Independent of the product: the models are in sim_history.c.
  */
 #ifndef SIM_CHECK_LINEAR_H
@@ -18,6 +21,7 @@ struct sim_linear_report {
     uint32_t known;
     uint32_t stuck_id; /* the earliest-returning op no explanation got past; 0: none */
 };
+#define SIM_CLIENT_ANY UINT32_MAX
 enum { SIM_LINEAR_STATES_MAX = 200000 };
 /* ops: of one object, in any order; FAIL and OPEN reads are left out by the search. */
 enum sim_verdict sim_check_linear(const struct sim_op *ops, uint32_t count,

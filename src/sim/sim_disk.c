@@ -103,9 +103,9 @@ static void remember_pending(struct sim_file *f, uint64_t offset, struct slice d
     f->pending_count++;
 }
 
-static void file_sync(const struct sim_disk *d, struct sim_file *f)
+static void file_sync(struct sim_disk *d, struct sim_file *f)
 {
-    if (d->sync_lies) {
+    if (d->sync_lies && f->entry_durable && d->syncs++ % 4 == 0) {
         return;
     }
     for (size_t i = 0; i < f->pending_count; i++) {
@@ -169,6 +169,18 @@ static enum err run_write(struct sim_disk *d, const struct disk_op *op)
         file_sync(d, f);
     }
     return ERR_OK;
+}
+
+bool sim_disk_flip(struct sim_disk *d, const char *path, uint64_t offset, unsigned bit)
+{
+    struct sim_file *f = find(d, path);
+
+    if (f == NULL || offset >= f->platter.len || offset >= f->view.len) {
+        return false;
+    }
+    f->platter.data[offset] ^= (uint8_t)(1U << bit);
+    f->view.data[offset] ^= (uint8_t)(1U << bit);
+    return true;
 }
 
 static void put_whole(struct sim_disk *d, const char *path, const uint8_t *data, size_t len)

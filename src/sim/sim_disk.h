@@ -33,10 +33,13 @@ struct sim_disk {
     struct sim_file **files;
     size_t count, cap;
     bool full;      /* nothing may grow */
-    bool sync_lies; /* planted: a sync does nothing */
+    bool sync_lies; /* planted: one sync of four does nothing */
+    uint64_t syncs;
 };
 void sim_disk_free(struct sim_disk *d);
 void sim_disk_wipe(struct sim_disk *d);
+/* One bit of a synced byte changes. False: there is no such byte. */
+bool sim_disk_flip(struct sim_disk *d, const char *path, uint64_t offset, unsigned bit);
 /* Run op to its end. READ fills read_out. ERR_NO_SPACE: nothing changed. */
 MUST_USE enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *read_out);
 /* The process ended, or (power) the machine. flying: ops that had begun and not

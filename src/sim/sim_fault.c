@@ -62,6 +62,32 @@ static void wipe_one(struct sim_world *w)
     sim_host_crash(w, h, true);
     sim_disk_wipe(&h->disk);
     h->wiped = true;
+    h->impostor = prng_chance(&w->rng, 1, 3);
+    h->log_write_count = 0;
+    sim_host_start_in(w, h, length_us(w));
+}
+
+/* A bit rots in one of the older batches of a log, seen at the next start. Never in the
+ * newest, which nobody could tell from one that was torn; never in two replicas at a time. */
+static void flip_one(struct sim_world *w)
+{
+    struct sim_host *h = any_host(w);
+    const struct sim_log_write *at;
+    uint64_t pick, offset;
+    struct diag why;
+
+    if (w->opt.hosts < 3 || h->log_write_count < SIM_LOG_WRITES ||
+        !sim_check_raft_converged(w, &why)) {
+        return;
+    }
+    sim_host_crash(w, h, false);
+    pick = h->log_write_count - prng_between(&w->rng, 4, SIM_LOG_WRITES - 1);
+    at = &h->log_writes[pick % SIM_LOG_WRITES];
+    offset = at->offset + prng_below(&w->rng, at->bytes);
+    if (sim_disk_flip(&h->disk, at->path, offset, (unsigned)prng_below(&w->rng, 8))) {
+        sim_say(w, SIM_LOG_SHORT, "n%u a bit flips in %s at %lu", h->id, at->path, offset);
+    }
+    h->log_write_count = 0;
     sim_host_start_in(w, h, length_us(w));
 }
 
@@ -288,6 +314,9 @@ static void one_fault(struct sim_world *w, enum sim_fault fault)
         break;
     case SIM_FAULT_WIPE:
         wipe_one(w);
+        break;
+    case SIM_FAULT_FLIP:
+        flip_one(w);
         break;
     case SIM_FAULT_STOP:
         sim_host_stop(w, h);

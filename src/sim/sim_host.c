@@ -341,6 +341,12 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
     sim_say(w, SIM_LOG_FULL, "n%u disk done kind=%d %s token=%lu offset=%lu bytes=%zu %s", h->id,
             (int)op.kind, op.path, op.token, op.offset, op.data.len, err_name(in.done.err));
     in.number = op_is_ticket(&op) ? 1 : 0;
+    if (in.number == 1 && in.done.err == ERR_OK) {
+        struct sim_log_write *at = &h->log_writes[h->log_write_count++ % SIM_LOG_WRITES];
+
+        *at = (struct sim_log_write){.offset = op.offset, .bytes = op.data.len};
+        memcpy(at->path, op.path, sizeof at->path);
+    }
     buf_free(&op.data);
     sim_host_input(w, h, &in, true);
     lane_start(w, h, (unsigned)(life_lane & 255));
@@ -471,7 +477,10 @@ static void node_stopped(struct sim_world *w, struct sim_host *h, const struct n
 {
     /* Before a node serves there is nothing it could keep read-only. */
     bool too_early = e->err == ERR_NO_SPACE && node_partition_count(h->node) == 0;
-    bool allowed = h->stopping || too_early || w->opt.fault[SIM_FAULT_DISK_ERROR];
+    bool refused = h->impostor && e->err == ERR_REFUSED; /* as it should be */
+    bool allowed = h->stopping || too_early || refused || w->opt.fault[SIM_FAULT_DISK_ERROR];
+
+    h->impostor = h->impostor && !refused; /* the operator reads the advice: --join */
 
     sim_say(w, SIM_LOG_SHORT, "n%u stops: %s %s", h->id, err_name(e->err),
             e->err == ERR_OK ? "" : e->why.text);
@@ -518,6 +527,9 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
         return true;
     case NODE_READY:
         sim_say(w, SIM_LOG_SHORT, "n%u ready", h->id);
+        if (h->impostor) {
+            sim_found(w, "n%u lost its directory, and was taken back with --found", h->id);
+        }
         h->founded = true;
         return true;
     case NODE_STOP:
@@ -675,7 +687,7 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     node_config_defaults(cfg);
     sim_host_client_addr(h->id, cfg->client_addr);
     sim_host_peer_addr(h->id, cfg->peer_addr);
-    cfg->start = h->wiped ? NODE_START_JOIN : NODE_START_FOUND;
+    cfg->start = h->wiped && !h->impostor ? NODE_START_JOIN : NODE_START_FOUND;
     if (w->opt.hosts == 1) {
         cfg->start = NODE_START_BOOTSTRAP;
     }

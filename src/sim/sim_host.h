@@ -47,6 +47,13 @@ struct sim_ticket {
     bool failed;   /* one failed and was not issued again */
 };
 
+/* Where a synced batch of the log lies. */
+enum { SIM_LOG_WRITES = 64 };
+struct sim_log_write {
+    char path[DISK_PATH_MAX];
+    uint64_t offset, bytes;
+};
+
 enum sim_stage {
     SIM_STAGE_IDLE,
     SIM_STAGE_COLLECTED, /* inputs taken, clock not yet read */
@@ -61,6 +68,7 @@ struct sim_host {
     struct sim_clock clock;
     struct prng rng;
     bool paused, stopping, wiped, founded;
+    bool impostor; /* wiped, and started with --found as if nothing had happened */
     uint64_t paused_until_us;
     uint64_t doze_us;       /* pause this long between collecting and the clock, next turn */
     bool restarting;        /* a start is scheduled */
@@ -80,6 +88,8 @@ struct sim_host {
     struct sim_ticket *tickets; /* issued and not durable, growing */
     size_t ticket_count, ticket_cap;
     uint64_t ticket_issued, ticket_durable;
+    struct sim_log_write log_writes[SIM_LOG_WRITES]; /* the newest synced ones, in turn */
+    uint64_t log_write_count;
     uint64_t odd_number; /* of accepted connections */
     uint64_t turns;
     uint64_t corrupt_starts;

@@ -49,6 +49,7 @@ const char *sim_bug_what(enum sim_bug bug);
     X(SIM_FAULT_DISK_FULL, "disk-full")                                                            \
     X(SIM_FAULT_DISK_ERROR, "disk-error") /* one failed write or sync */                           \
     X(SIM_FAULT_WIPE, "wipe")             /* a directory is emptied */                             \
+    X(SIM_FAULT_FLIP, "flip")             /* a synced byte of one log changes */                   \
     X(SIM_FAULT_STOP, "stop")             /* a clean stop and start */                             \
     X(SIM_FAULT_LEADER, "leader")         /* who just won an election is struck */
 #define SIM_FAULT_ENUM(id, name) id,
@@ -80,6 +81,7 @@ struct sim_options {
     uint64_t fault_us; /* length of the first phase */
     enum sim_log log;
     enum sim_bug bug;
+    bool order;              /* what one client pipelined must take effect in its order */
     uint32_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
     /* drawn */
     enum sim_profile profile;

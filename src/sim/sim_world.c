@@ -193,9 +193,9 @@ static void say_object(const struct sim_world *w, const struct sim_op *ops, uint
 
         if (around == 0 || w->opt.log == SIM_LOG_FULL || ops[i].id + 400 > around) {
             (void)printf("  op %u c%u %s f%u a=%lu,%lu %s r=%lu,%lu,%lu called %lu answered %lu\n",
-                         ops[i].id, ops[i].client, sim_op_name(ops[i].kind), ops[i].field,
-                         ops[i].a[0], ops[i].a[1], outcomes[ops[i].outcome], ops[i].r[0],
-                         ops[i].r[1], ops[i].r[2], ops[i].invoke_us, ops[i].return_us);
+                         ops[i].id, w->history.ops[ops[i].id - 1].client, sim_op_name(ops[i].kind),
+                         ops[i].field, ops[i].a[0], ops[i].a[1], outcomes[ops[i].outcome],
+                         ops[i].r[0], ops[i].r[1], ops[i].r[2], ops[i].invoke_us, ops[i].return_us);
         }
     }
 }
@@ -209,7 +209,9 @@ static void check_object(struct sim_world *w, uint32_t object, struct sim_op *op
 
     for (uint32_t i = 0; i < w->history.count; i++) {
         if (w->history.ops[i].object == object) {
-            ops[count++] = w->history.ops[i];
+            ops[count] = w->history.ops[i];
+            ops[count].client = w->opt.order ? ops[count].client : SIM_CLIENT_ANY;
+            count++;
         }
     }
     if (sim_object_family(w, object) == SIM_COUNTER && !sim_check_acked_counter(ops, count, &why)) {
