@@ -227,6 +227,7 @@ static void adopt_map(struct node *n, struct wire_map map)
 void node_self_member(const struct node *n, struct wire_member *out)
 {
     *out = (struct wire_member){.node = n->id, .zone = n->cfg.zone};
+    out->since = n->map.partitions > 0 ? n->map.members[n->self_pos].since : 0;
     memcpy(out->peer_addr, n->cfg.peer_addr, sizeof out->peer_addr);
     memcpy(out->client_addr, n->cfg.client_addr, sizeof out->client_addr);
 }
@@ -351,6 +352,15 @@ static void send_map(struct node *n, struct link *l)
 }
 
 /* A peer without a cluster, or of another one, met a node that has one. */
+/* It took its address over after the owner that this node knows. */
+static bool newer_owner(struct node *n, const struct link *l)
+{
+    int at = node_member_by_addr(n, l->hello_peer);
+
+    return !wire_id_is_zero(&l->hello.cluster) && at >= 0 && (uint32_t)at != n->self_pos &&
+           l->hello.since > n->map.members[at].since;
+}
+
 static bool admit_to_cluster(struct node *n, struct link *l)
 {
     const struct wire_hello *h = &l->hello;
@@ -364,8 +374,7 @@ static bool admit_to_cluster(struct node *n, struct link *l)
                          "clusters cannot talk");
         return false;
     }
-    if (known || (h->joining && address_known) ||
-        (!wire_id_is_zero(&h->cluster) && h->map_epoch > n->map.epoch)) {
+    if (known || (h->joining && address_known) || newer_owner(n, l)) {
         return true;
     }
     if (!wire_id_is_zero(&h->cluster)) {
@@ -394,9 +403,7 @@ void node_found_hello(struct node *n, struct link *l)
         if (!admit_to_cluster(n, l)) {
             return;
         }
-        if (wire_id_is_zero(&h->cluster) || h->map_epoch < n->map.epoch) {
-            send_map(n, l);
-        }
+        send_map(n, l);
         return;
     }
     if (wire_id_is_zero(&h->cluster) && n->cfg.start == NODE_START_FOUND &&
@@ -414,7 +421,10 @@ static bool take_place(struct node *n, struct wire_map *map)
 
     for (uint32_t i = 0; i < map->member_count; i++) {
         if (strcmp(map->members[i].peer_addr, n->cfg.peer_addr) == 0) {
+            uint64_t since = map->members[i].since + 1;
+
             node_self_member(n, &map->members[i]);
+            map->members[i].since = n->now.wall_ms > since ? n->now.wall_ms : since;
             map->epoch++;
             n->joined = true;
             return true;
@@ -426,6 +436,26 @@ static bool take_place(struct node *n, struct wire_map *map)
              n->cfg.peer_addr);
     node_fail(n, ERR_REFUSED, &why);
     return false;
+}
+
+/* Copies of the map change on their own; for each address the latest owner wins. */
+void node_members_learn(struct node *n, const struct wire_member *members, uint32_t count)
+{
+    bool changed = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        int at = node_member_by_addr(n, members[i].peer_addr);
+
+        if (at >= 0 && (uint32_t)at != n->self_pos && members[i].since > n->map.members[at].since) {
+            n->map.members[at] = members[i];
+            n->map.epoch++;
+            changed = true;
+        }
+    }
+    if (changed) {
+        node_links_setup(n);
+        node_map_write(n);
+    }
 }
 
 static bool map_names(const struct wire_map *map, const struct wire_id *id)
@@ -454,12 +484,8 @@ void node_found_map(struct node *n, struct link *l, struct slice payload)
             return;
         }
     } else if (n->map.partitions > 0 && wire_id_eq(&map.cluster, &n->map.cluster) &&
-               map.epoch > n->map.epoch && map.member_count == n->map.member_count &&
-               map_names(&map, &n->id)) {
-        memcpy(n->map.members, map.members, sizeof n->map.members);
-        n->map.epoch = map.epoch;
-        node_links_setup(n);
-        node_map_write(n);
+               map.member_count == n->map.member_count) {
+        node_members_learn(n, map.members, map.member_count);
     }
     wire_map_free(&map);
 }

@@ -143,23 +143,7 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
 /* A snapshot may name members that took somebody's place after our map was written. */
 void node_group_merge_members(struct node *n, const struct group_blob *blob)
 {
-    bool changed = false;
-
-    for (uint32_t i = 0; i < blob->member_count; i++) {
-        const struct wire_member *m = &blob->members[i];
-        int at = node_member_by_addr(n, m->peer_addr);
-
-        if (node_member_by_id(n, &m->node) >= 0 || at < 0 || (uint32_t)at == n->self_pos) {
-            continue;
-        }
-        n->map.members[at] = *m;
-        n->map.epoch++;
-        changed = true;
-    }
-    if (changed) {
-        node_links_setup(n);
-        node_map_write(n);
-    }
+    node_members_learn(n, blob->members, blob->member_count);
 }
 
 void node_group_put_blob(struct group *g, const struct raft_conf *conf)

@@ -70,8 +70,10 @@ struct request {
     enum request_state state;
     uint8_t proto;
     bool is_write, after_writes;
-    bool right; /* READING: the leader may answer it */
-    bool muted; /* CLIENT REPLY: nobody wants the answer */
+    bool right;    /* READING: the leader may answer it */
+    bool bounced;  /* came back untouched at least once */
+    bool happened; /* DONE: it was executed, or may have been */
+    bool muted;    /* CLIENT REPLY: nobody wants the answer */
     uint32_t partition;
     const struct cmd *cmd;
     struct session *session; /* SESSION: NULL once the client is gone */
@@ -388,6 +390,7 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
 void node_map_write(struct node *n); /* persist node->map as it is now */
 /* Position of the member that runs replicas of this id, or -1. */
 int node_member_of(const struct node *n, struct raft_id id);
+void node_members_learn(struct node *n, const struct wire_member *members, uint32_t count);
 int node_member_by_id(const struct node *n, const struct wire_id *id);
 int node_member_by_addr(const struct node *n, const char *peer_addr);
 struct raft_id node_replica_id(const struct node *n, uint32_t pos); /* generation 0 */

@@ -110,6 +110,7 @@ static void put_own_hello(struct node *n, struct buf *b)
         .cluster = n->map.cluster,
         .map_epoch = n->map.epoch,
         .found_hash = n->cfg.start == NODE_START_FOUND ? node_found_hash(n) : 0,
+        .since = n->map.partitions > 0 ? n->map.members[n->self_pos].since : 0,
         .joining = n->joined || (n->map.partitions == 0 && n->cfg.start == NODE_START_JOIN),
         .zone = n->cfg.zone,
         .peer_addr = slice_str(n->cfg.peer_addr),

@@ -176,7 +176,6 @@ void node_member_conf_applied(struct group *g, const struct raft_conf *conf, str
     struct node *n = g->node;
     struct reader r = reader_of(context.data, context.len);
     struct wire_member m;
-    int at;
 
     if (g->rebuilding && raft_conf_is_voter(conf, g->self) && conf->outgoing_count == 0) {
         g->rebuilding = false;
@@ -186,14 +185,7 @@ void node_member_conf_applied(struct group *g, const struct raft_conf *conf, str
     if (context.len == 0 || wire_get_member(&r, &m) != ERR_OK) {
         return;
     }
-    at = node_member_by_addr(n, m.peer_addr);
-    if (node_member_by_id(n, &m.node) >= 0 || at < 0 || (uint32_t)at == n->self_pos) {
-        return;
-    }
-    n->map.members[at] = m;
-    n->map.epoch++;
-    node_links_setup(n);
-    node_map_write(n);
+    node_members_learn(n, &m, 1);
 }
 
 /* ---- leadership ---- */

@@ -147,6 +147,7 @@ static void finish(struct node *n, struct request *r, enum wire_outcome outcome)
 
 void node_request_replied(struct node *n, struct request *r)
 {
+    r->happened = true;
     finish(n, r, WIRE_DONE);
 }
 
@@ -155,6 +156,7 @@ void node_request_reply(struct node *n, struct request *r, struct slice reply)
     struct resp_writer w = node_request_writer(n, r);
 
     resp_put_raw(&w, reply);
+    r->happened = true;
     finish(n, r, WIRE_DONE);
 }
 
@@ -192,6 +194,7 @@ void node_request_not_leader(struct node *n, struct request *r)
         return;
     }
     /* It did not happen, so that it may be tried again. */
+    r->bounced = true;
     list_remove(&r->in_group);
     if (r->state == REQUEST_FORWARDED) {
         CHECK(map64_remove(&n->forwarded, r->id) == r);
@@ -208,6 +211,7 @@ void node_request_in_doubt(struct node *n, struct request *r, const char *why)
     struct resp_writer w;
 
     SOMETIMES(true, "node_request: a write in doubt");
+    r->happened = true; /* for those before it: it may have */
     if (r->origin == REQUEST_LINK) {
         r->reply.len = 0;
         buf_append(&r->reply, why, strlen(why));

@@ -45,7 +45,11 @@ enum {
     "its "                                                                                         \
     "data directory"
 
-enum sent { SENT, NOT_SENT, SENT_FULL };
+enum sent {
+    SENT,
+    NOT_SENT,   /* not the leader */
+    SENT_LATER, /* the leader, but not now: wait here */
+};
 
 /* argv NULL: r->command holds the encoded command. */
 static enum sent propose(struct group *g, struct request *r, uint32_t argc,
@@ -58,7 +62,7 @@ static enum sent propose(struct group *g, struct request *r, uint32_t argc,
 
     if (!node_writable(n)) {
         if (node_member_can_leave(g)) {
-            return NOT_SENT; /* another replica is about to lead */
+            return SENT_LATER; /* another replica is about to lead */
         }
         node_request_error(n, r, ERR_DISK_FULL);
         return SENT;
@@ -81,7 +85,9 @@ static enum sent propose(struct group *g, struct request *r, uint32_t argc,
         buf_free(b);
     }
     if (err != ERR_OK) {
-        return err == ERR_FULL ? SENT_FULL : NOT_SENT;
+        /* A leader that hands over takes nothing more: what waits here leaves in order, to
+         * whoever leads next. */
+        return err == ERR_FULL || node_group_leads(g) ? SENT_LATER : NOT_SENT;
     }
     n->stats.proposals++;
     r->state = REQUEST_PROPOSED;
@@ -415,11 +421,11 @@ void node_route_gathered(struct node *n)
 
         if (node_group_leads(g)) {
             /* Not past those that were put back before it. */
-            sent = !list_empty(&g->held) ? SENT_FULL
+            sent = !list_empty(&g->held) ? SENT_LATER
                    : r->is_write         ? propose(g, r, 0, NULL)
                                          : read_at_leader(g, r, 0, NULL);
         }
-        if (sent == SENT_FULL) {
+        if (sent == SENT_LATER) {
             hold(g, r, 0, NULL);
         } else if (sent == NOT_SENT) {
             node_request_not_leader(n, r);
@@ -456,6 +462,54 @@ void node_route(struct node *n, struct request *r, uint32_t argc, const struct s
     }
 }
 
+/* A request that came back may be sent again only while its client's later ones for the
+ * partition have not happened: otherwise it would take effect after them. */
+enum order { ORDER_KEPT, ORDER_UNDECIDED, ORDER_LOST };
+
+static enum order order_of(const struct request *r)
+{
+    const struct request *anchor = r->origin == REQUEST_CHILD ? r->parent : r;
+    const struct session *s = anchor->session;
+    enum order order = ORDER_KEPT;
+
+    if (!r->bounced || s == NULL) {
+        return ORDER_KEPT;
+    }
+    for (const struct list *it = anchor->in_session.next; it != &s->replies; it = it->next) {
+        const struct request *later = CONTAINER_OF(it, const struct request, in_session);
+
+        if (later->fanout == NULL && later->partition != r->partition) {
+            continue;
+        }
+        if (later->fanout != NULL || later->happened) {
+            return ORDER_LOST;
+        }
+        if (later->state != REQUEST_HELD && later->state != REQUEST_DONE) {
+            order = ORDER_UNDECIDED;
+        }
+    }
+    return order;
+}
+
+/* False: the request must wait. */
+static bool order_allows(struct node *n, struct request *r)
+{
+    switch (order_of(r)) {
+    case ORDER_KEPT:
+        return true;
+    case ORDER_UNDECIDED:
+        SOMETIMES(true, "node_route: waits for what its client sent later");
+        return false;
+    case ORDER_LOST:
+        SOMETIMES(true, "node_route: overtaken by what its client sent later");
+        node_request_error(n, r,
+                           "TRYAGAIN the partition's leader changed and a later command of this "
+                           "connection went ahead; this one was not done");
+        return false;
+    }
+    UNREACHABLE("order");
+}
+
 void node_route_drain(struct group *g)
 {
     struct node *n = g->node;
@@ -463,6 +517,12 @@ void node_route_drain(struct group *g)
     while (!list_empty(&g->held)) {
         struct request *r = LIST_ENTRY(g->held.next, struct request, in_group);
 
+        if (!order_allows(n, r)) {
+            if (g->held.next == &r->in_group) {
+                return;
+            }
+            continue; /* answered: it is gone */
+        }
         list_remove(&r->in_group);
         enum sent sent = try_send(g, r, 0, NULL);
 
@@ -532,8 +592,8 @@ static void take_request(struct node *n, struct link *l, const struct wire_reque
     r->after_writes = (q->flags & WIRE_REQUEST_AFTER_WRITES) != 0;
     /* A full log is waited for here, in order: sent back, a large write would be
      * overtaken by a small one that was already on its way. */
-    sent = list_empty(&g->held) ? try_send(g, r, d.argc, d.argv) : SENT_FULL;
-    if (sent == SENT_FULL) {
+    sent = list_empty(&g->held) ? try_send(g, r, d.argc, d.argv) : SENT_LATER;
+    if (sent == SENT_LATER) {
         hold(g, r, d.argc, d.argv);
     } else if (sent == NOT_SENT) {
         node_request_free(n, r);

@@ -61,6 +61,7 @@ struct wire_hello {
     uint64_t map_epoch;
     uint64_t found_hash; /* of the sorted founding list; 0: not founding */
     bool joining;
+    uint64_t since; /* as in struct wire_member */
     uint32_t zone;
     struct slice peer_addr, client_addr;
 };
@@ -106,6 +107,7 @@ MUST_USE enum err wire_get_reply(struct reader *r, struct wire_reply *p);
 /* The cluster map: also the content of the file meta/map. */
 struct wire_member {
     struct wire_id node;
+    uint64_t since; /* when it took this address over, in ms; 0: founding. The latest owns it */
     uint32_t zone;
     char peer_addr[WIRE_ADDR_MAX], client_addr[WIRE_ADDR_MAX];
 };

@@ -45,6 +45,7 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
     put_varint(b, h->map_epoch);
     put_u64le(b, h->found_hash);
     put_u8(b, h->joining ? 1 : 0);
+    put_varint(b, h->since);
     put_varint(b, h->zone);
     put_bytes(b, h->peer_addr);
     put_bytes(b, h->client_addr);
@@ -63,6 +64,7 @@ enum err wire_get_hello(struct slice payload, struct wire_hello *h)
     h->map_epoch = get_varint(&r);
     h->found_hash = get_u64le(&r);
     h->joining = get_u8(&r) != 0;
+    h->since = get_varint(&r);
     h->zone = (uint32_t)get_varint(&r);
     h->peer_addr = get_bytes(&r);
     h->client_addr = get_bytes(&r);
@@ -76,6 +78,7 @@ enum err wire_get_hello(struct slice payload, struct wire_hello *h)
 void wire_put_member(struct buf *b, const struct wire_member *m)
 {
     put_id(b, &m->node);
+    put_varint(b, m->since);
     put_varint(b, m->zone);
     put_bytes(b, slice_str(m->peer_addr));
     put_bytes(b, slice_str(m->client_addr));
@@ -84,6 +87,7 @@ void wire_put_member(struct buf *b, const struct wire_member *m)
 enum err wire_get_member(struct reader *r, struct wire_member *m)
 {
     get_id(r, &m->node);
+    m->since = get_varint(r);
     m->zone = (uint32_t)get_varint(r);
     get_addr(r, m->peer_addr);
     get_addr(r, m->client_addr);
