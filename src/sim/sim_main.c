@@ -46,7 +46,7 @@ static const char usage[] =
     "  --jobs N         processes (all processors)\n"
     "  --verify         run each seed twice and compare the trace hashes\n"
     "  --keep-going     report every finding, not only the first\n"
-    "  --order          also judge the order of what one client pipelined\n"
+    "  --no-order       do not judge the order of what one client pipelined\n"
     "  --without CLASS  leave a class of faults out, to shrink a finding\n"
     "  --bug NAME       plant a bug on purpose; the run must find it:\n";
 
@@ -152,8 +152,8 @@ static int parse(int argc, char **argv, struct main_options *o)
         if (strcmp(argv[at], "--verify") == 0) {
             o->verify = true;
             at++;
-        } else if (strcmp(argv[at], "--order") == 0) {
-            o->sim.order = true;
+        } else if (strcmp(argv[at], "--no-order") == 0) {
+            o->sim.any_order = true;
             at++;
         } else if (strcmp(argv[at], "--keep-going") == 0) {
             o->keep_going = true;
@@ -281,7 +281,7 @@ static void print_finding(const struct main_options *o, const struct worker_repo
     if (o->sim.bug != SIM_BUG_NONE) {
         (void)printf(" --bug %s", sim_bug_name(o->sim.bug));
     }
-    (void)printf("%s --log full\n", o->sim.order ? " --order" : "");
+    (void)printf("%s --log full\n", o->sim.any_order ? " --no-order" : "");
     (void)fflush(stdout);
 }
 

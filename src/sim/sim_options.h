@@ -81,7 +81,7 @@ struct sim_options {
     uint64_t fault_us; /* length of the first phase */
     enum sim_log log;
     enum sim_bug bug;
-    bool order;              /* what one client pipelined must take effect in its order */
+    bool any_order;          /* what one client pipelined may take effect in any order */
     uint32_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
     /* drawn */
     enum sim_profile profile;

@@ -210,7 +210,7 @@ static void check_object(struct sim_world *w, uint32_t object, struct sim_op *op
     for (uint32_t i = 0; i < w->history.count; i++) {
         if (w->history.ops[i].object == object) {
             ops[count] = w->history.ops[i];
-            ops[count].client = w->opt.order ? ops[count].client : SIM_CLIENT_ANY;
+            ops[count].client = w->opt.any_order ? SIM_CLIENT_ANY : ops[count].client;
             count++;
         }
     }
