@@ -127,6 +127,8 @@ static void command(struct node *n, struct fake_conn *c, const char *line)
         (void)map64_put(&n->conns, d->id, d);
         e = push(n, NODE_DIAL, d->id);
         (void)snprintf(e->addr, sizeof e->addr, "%s", line + 5);
+    } else if (strcmp(line, "CLOSED") == 0) {
+        buf_printf(reply(n, c, 0), "%08lu\r\n", n->counts.closed);
     } else if (strcmp(line, "STOP") == 0) {
         node_stop(n);
     }

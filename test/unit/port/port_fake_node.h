@@ -9,6 +9,7 @@
  *   LASTSYNC        gated BYE, then the node closes at once
  *   DEAF ms         stops reading for so long, then says OK
  *   DIAL host:port  OK, or what node_closed said
+ *   CLOSED          how many connections the node was told are closed, in 8 digits
  *   STOP            clean stop
  */
 #ifndef PORT_FAKE_NODE_H

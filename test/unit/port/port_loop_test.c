@@ -334,6 +334,21 @@ static void dials(void **state)
     (void)close(s);
 }
 
+/* Waits until the node was told of so many ends: a busy machine takes its time. */
+static void wait_closed(uint64_t want)
+{
+    char said[11] = {0};
+    int s = dial(CLIENT_PORT);
+
+    for (int i = 0; i < 4000 && strtoull(said, NULL, 10) < want; i++) {
+        nap_ms(5);
+        say(s, "CLOSED\n");
+        assert_int_equal(recv(s, said, sizeof said - 1, MSG_WAITALL), sizeof said - 1);
+    }
+    assert_int_equal(strtoull(said, NULL, 10), want); /* each told, once */
+    (void)close(s);
+}
+
 static void many_connections(void **state)
 {
     NEEDS_LOOP();
@@ -358,11 +373,11 @@ static void many_connections(void **state)
     for (int i = 0; i < MANY; i++) {
         (void)close(s[i]);
     }
-    nap_ms(200);
+    wait_closed(MANY);
     struct fake_counts counts = stop_and_count();
 
-    assert_int_equal(counts.accepted, MANY);
-    assert_int_equal(counts.closed, MANY); /* each told, once */
+    assert_int_equal(counts.accepted, MANY + 1);
+    assert_true(counts.closed <= MANY + 1);
 }
 
 /* Resets, and ends in the middle of everything. */
