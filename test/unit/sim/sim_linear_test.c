@@ -15,6 +15,7 @@ static uint32_t count;
 static struct sim_op *op(enum sim_op_kind kind, uint64_t a, uint64_t r, uint64_t from, uint64_t to)
 {
     ops[count] = (struct sim_op){.id = count + 1,
+                                 .client = SIM_CLIENT_ANY, /* each asks for itself */
                                  .kind = kind,
                                  .a = {a, a},
                                  .r = {r},
