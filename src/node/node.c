@@ -128,7 +128,6 @@ static void node_setup(struct node *n, const struct node_config *cfg, struct nod
     list_init(&n->session_list);
     list_init(&n->session_dirty);
     list_init(&n->timeouts);
-    list_init(&n->gathered);
     n->cmd_stats = mem_zalloc(cmd_count() * sizeof n->cmd_stats[0]);
     n->slowlog_max = 128;
     n->slowlog = mem_zalloc(SLOWLOG_MAX * sizeof n->slowlog[0]);
@@ -449,7 +448,6 @@ void node_end(struct node *n, struct node_effects *fx)
 {
     if (n->phase != NODE_PHASE_STOPPED) {
         for (unsigned round = 0; round < 4; round++) {
-            node_route_gathered(n);
             node_groups_flush(n);
             node_sessions_resume(n);
             if (n->dirty_count == 0) {
@@ -459,7 +457,6 @@ void node_end(struct node *n, struct node_effects *fx)
         wal_tidy(n->wal, n->now.mono_us, &n->ops);
         if (wal_can_flush(n->wal)) {
             wal_flush(n->wal, &n->ops);
-            n->flush_us = n->now.mono_us;
         }
         node_issue_ops(n);
         node_links_flush(n);
@@ -474,12 +471,7 @@ void node_end(struct node *n, struct node_effects *fx)
 
 uint64_t node_deadline_us(const struct node *n)
 {
-    uint64_t gathered_us = node_route_gathered_deadline(n);
-
-    if (n->dirty_count > 0) {
-        return 0;
-    }
-    return gathered_us < n->tick_us ? gathered_us : n->tick_us;
+    return n->dirty_count > 0 ? 0 : n->tick_us;
 }
 
 struct node_gauges *node_gauges(struct node *n)

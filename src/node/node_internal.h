@@ -54,7 +54,6 @@ enum request_origin {
 enum request_state {
     REQUEST_NEW,
     REQUEST_HELD,      /* no leader known or reachable: nothing has happened */
-    REQUEST_GATHERED,  /* at the leader, waiting for the log to be free: nothing has happened */
     REQUEST_FORWARDED, /* sent to the leader: may happen */
     REQUEST_PROPOSED,  /* in the local leader's log: may happen */
     REQUEST_READING,   /* waits for the leader's right to answer, or for apply */
@@ -344,8 +343,6 @@ struct node {
     struct map64 forwarded; /* request id -> struct request */
     struct map64 reads;     /* token -> struct request */
     struct list timeouts;
-    struct list gathered; /* requests that go into the next log write, in order */
-    uint64_t flush_us;    /* when the newest log write was issued */
     struct request *free_requests;
     uint32_t free_request_count;
 
@@ -464,9 +461,7 @@ struct request *node_request_new(struct node *n, enum request_origin origin, con
 void node_request_free(struct node *n, struct request *r);
 /* Route a command; argv is borrowed for the call. */
 void node_route(struct node *n, struct request *r, uint32_t argc, const struct slice *argv);
-void node_route_drain(struct group *g);   /* try the held ones again */
-void node_route_gathered(struct node *n); /* the log is free, or they waited long enough */
-uint64_t node_route_gathered_deadline(const struct node *n);
+void node_route_drain(struct group *g); /* try the held ones again */
 void node_route_link_down(struct node *n, uint64_t conn);
 void node_route_request_frame(struct node *n, struct link *l, struct slice payload);
 void node_route_reply_frame(struct node *n, struct link *l, struct slice payload);

@@ -379,72 +379,10 @@ static enum sent forward(struct group *g, struct request *r, uint32_t argc,
     return SENT;
 }
 
-/* ---- gathering ----
- * While a log write is under way, new ones could only join the next: they wait for it
- * together, so that each peer gets one message for all of them, not one per turn. */
-
-enum { GATHER_US_MAX = 1000 }; /* a slow disk must not hold back the peers' */
-
-static bool log_busy(const struct node *n)
-{
-    return wal_ticket(n->wal) - 1 > wal_durable(n->wal) &&
-           n->now.mono_us - n->flush_us < GATHER_US_MAX;
-}
-
-/* Reads behind writes of their client wait with them. */
-static bool gathers(const struct node *n, const struct request *r)
-{
-    return list_empty(&n->gathered) ? r->is_write && log_busy(n) : r->is_write || r->after_writes;
-}
-
-static enum sent gather(struct node *n, struct request *r, uint32_t argc, const struct slice *argv)
-{
-    if (argv != NULL) {
-        keep_command(r, argc, argv);
-    }
-    r->state = REQUEST_GATHERED;
-    list_push_back(&n->gathered, &r->in_group);
-    return SENT;
-}
-
-void node_route_gathered(struct node *n)
-{
-    struct list *it;
-
-    if (list_empty(&n->gathered) || log_busy(n)) {
-        return;
-    }
-    while ((it = list_pop_front(&n->gathered)) != NULL) {
-        struct request *r = LIST_ENTRY(it, struct request, in_group);
-        struct group *g = &n->groups[r->partition];
-        enum sent sent = NOT_SENT;
-
-        if (node_group_leads(g)) {
-            /* Not past those that were put back before it. */
-            sent = !list_empty(&g->held) ? SENT_LATER
-                   : r->is_write         ? propose(g, r, 0, NULL)
-                                         : read_at_leader(g, r, 0, NULL);
-        }
-        if (sent == SENT_LATER) {
-            hold(g, r, 0, NULL);
-        } else if (sent == NOT_SENT) {
-            node_request_not_leader(n, r);
-        }
-    }
-}
-
-uint64_t node_route_gathered_deadline(const struct node *n)
-{
-    return list_empty(&n->gathered) ? UINT64_MAX : n->flush_us + GATHER_US_MAX;
-}
-
 static enum sent try_send(struct group *g, struct request *r, uint32_t argc,
                           const struct slice *argv)
 {
     if (node_group_leads(g)) {
-        if (gathers(g->node, r)) {
-            return gather(g->node, r, argc, argv);
-        }
         return r->is_write ? propose(g, r, argc, argv) : read_at_leader(g, r, argc, argv);
     }
     if (r->origin == REQUEST_LINK || g->leader.n == 0 || (g->here && g->leader.n == g->self.n)) {
@@ -667,11 +605,6 @@ static void give_up(struct node *n, struct request *r)
     char text[128];
 
     switch (r->state) {
-    case REQUEST_GATHERED:
-        node_request_error(n, r,
-                           "TRYAGAIN the log of the partition's leader is slow; nothing was "
-                           "done");
-        return;
     case REQUEST_HELD:
         SOMETIMES(true, "node_route: gave up waiting for a leader");
         if (node_group_leads(g) && !node_writable(n)) {
