@@ -206,7 +206,6 @@ static void apply_conf(struct group *g, const struct raft_entry *e)
     struct slice context;
 
     CHECK(raft_conf_decode(e->data, &conf, &context) == ERR_OK);
-    g->conf_applied = e->index;
     node_member_conf_applied(g, &conf, context);
 }
 

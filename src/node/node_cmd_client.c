@@ -5,11 +5,6 @@
 
 #include <stdio.h>
 
-static bool arg_is(struct slice a, const char *word)
-{
-    return slice_eq_nocase(a, slice_str(word));
-}
-
 static void describe(const struct session *s, struct buf *b)
 {
     const struct node *n = s->node;
@@ -75,16 +70,16 @@ static void client_list(struct session *s, uint32_t argc, const struct slice *ar
     struct buf b = {0};
     bool none = false;
 
-    if (argc == 4 && arg_is(argv[2], "TYPE")) {
-        if (!arg_is(argv[3], "normal") && !arg_is(argv[3], "master") &&
-            !arg_is(argv[3], "replica") && !arg_is(argv[3], "slave") &&
-            !arg_is(argv[3], "pubsub")) {
+    if (argc == 4 && node_arg_is(argv[2], "TYPE")) {
+        if (!node_arg_is(argv[3], "normal") && !node_arg_is(argv[3], "master") &&
+            !node_arg_is(argv[3], "replica") && !node_arg_is(argv[3], "slave") &&
+            !node_arg_is(argv[3], "pubsub")) {
             resp_put_errorf(w, "ERR Unknown client type '%.*s'",
                             argv[3].len < 128 ? (int)argv[3].len : 128, (const char *)argv[3].data);
             return;
         }
-        none = !arg_is(argv[3], "normal");
-    } else if (argc > 3 && arg_is(argv[2], "ID")) {
+        none = !node_arg_is(argv[3], "normal");
+    } else if (argc > 3 && node_arg_is(argv[2], "ID")) {
         for (uint32_t i = 3; i < argc; i++) {
             uint64_t id;
             struct session *found;
@@ -128,21 +123,22 @@ static bool parse_filter(struct kill_filter *f, uint32_t argc, const struct slic
     for (uint32_t i = 2; i + 1 < argc; i += 2) {
         struct slice value = argv[i + 1];
 
-        if (arg_is(argv[i], "ID")) {
+        if (node_arg_is(argv[i], "ID")) {
             if (!parse_id(value, &f->id)) {
                 resp_put_error(w, "ERR client-id should be greater than 0");
                 return false;
             }
-        } else if (arg_is(argv[i], "ADDR")) {
+        } else if (node_arg_is(argv[i], "ADDR")) {
             f->addr = value;
-        } else if (arg_is(argv[i], "LADDR")) {
+        } else if (node_arg_is(argv[i], "LADDR")) {
             f->laddr = value;
-        } else if (arg_is(argv[i], "USER")) {
+        } else if (node_arg_is(argv[i], "USER")) {
             f->user = value;
-        } else if (arg_is(argv[i], "TYPE")) {
+        } else if (node_arg_is(argv[i], "TYPE")) {
             f->type = value;
-        } else if (arg_is(argv[i], "SKIPME") && (arg_is(value, "yes") || arg_is(value, "no"))) {
-            f->skip_me = arg_is(value, "yes");
+        } else if (node_arg_is(argv[i], "SKIPME") &&
+                   (node_arg_is(value, "yes") || node_arg_is(value, "no"))) {
+            f->skip_me = node_arg_is(value, "yes");
         } else {
             resp_put_error(w, CMD_ERR_SYNTAX);
             return false;
@@ -161,8 +157,8 @@ static bool filter_hits(const struct kill_filter *f, const struct session *me,
     return !(f->skip_me && s == me) && (f->id == 0 || f->id == s->id) &&
            (f->addr.len == 0 || slice_eq(f->addr, slice_str(s->addr))) &&
            (f->laddr.len == 0 || slice_eq(f->laddr, slice_str(s->node->cfg.client_addr))) &&
-           (f->user.len == 0 || arg_is(f->user, "default")) &&
-           (f->type.len == 0 || arg_is(f->type, "normal"));
+           (f->user.len == 0 || node_arg_is(f->user, "default")) &&
+           (f->type.len == 0 || node_arg_is(f->type, "normal"));
 }
 
 static void client_kill(struct session *s, uint32_t argc, const struct slice *argv,
@@ -196,13 +192,13 @@ static void client_kill(struct session *s, uint32_t argc, const struct slice *ar
 
 static void client_reply(struct session *s, const struct slice *argv, struct resp_writer *w)
 {
-    if (arg_is(argv[2], "ON")) {
+    if (node_arg_is(argv[2], "ON")) {
         s->reply_mode = SESSION_REPLY_ON;
         w->mute = false;
         resp_put_simple(w, "OK");
-    } else if (arg_is(argv[2], "OFF")) {
+    } else if (node_arg_is(argv[2], "OFF")) {
         s->reply_mode = SESSION_REPLY_OFF;
-    } else if (arg_is(argv[2], "SKIP")) {
+    } else if (node_arg_is(argv[2], "SKIP")) {
         if (s->reply_mode == SESSION_REPLY_ON) {
             s->skip_asked = true;
         }
@@ -213,8 +209,8 @@ static void client_reply(struct session *s, const struct slice *argv, struct res
 
 static void on_off(bool *flag, struct slice word, struct resp_writer *w)
 {
-    if (arg_is(word, "on") || arg_is(word, "off")) {
-        *flag = arg_is(word, "on");
+    if (node_arg_is(word, "on") || node_arg_is(word, "off")) {
+        *flag = node_arg_is(word, "on");
         resp_put_simple(w, "OK");
     } else {
         resp_put_error(w, CMD_ERR_SYNTAX);
@@ -223,9 +219,9 @@ static void on_off(bool *flag, struct slice word, struct resp_writer *w)
 
 static void client_setinfo(struct session *s, const struct slice *argv, struct resp_writer *w)
 {
-    bool is_name = arg_is(argv[2], "lib-name");
+    bool is_name = node_arg_is(argv[2], "lib-name");
 
-    if (!is_name && !arg_is(argv[2], "lib-ver")) {
+    if (!is_name && !node_arg_is(argv[2], "lib-ver")) {
         resp_put_errorf(w, "ERR Unrecognized option '%.*s'",
                         argv[2].len < 128 ? (int)argv[2].len : 128, (const char *)argv[2].data);
     } else if (!node_client_name_ok(argv[3])) {

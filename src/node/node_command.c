@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 
-static bool arg_is(struct slice a, const char *word)
+bool node_arg_is(struct slice arg, const char *word)
 {
-    return slice_eq_nocase(a, slice_str(word));
+    return slice_eq_nocase(arg, slice_str(word));
 }
 
 /* ---- the connection ---- */
@@ -53,7 +53,7 @@ static void hello_reply(struct session *s, struct resp_writer *w)
 /* There are no users yet: the default one needs no password and takes any. */
 static bool auth_ok(struct slice user)
 {
-    return arg_is(user, "default");
+    return node_arg_is(user, "default");
 }
 
 bool node_client_name_ok(struct slice name)
@@ -88,13 +88,13 @@ static void cmd_hello(struct session *s, uint32_t argc, const struct slice *argv
         return;
     }
     for (uint32_t i = 2; i < argc; i++) {
-        if (arg_is(argv[i], "AUTH") && i + 2 < argc) {
+        if (node_arg_is(argv[i], "AUTH") && i + 2 < argc) {
             if (!auth_ok(argv[i + 1])) {
                 resp_put_error(w, ERR_WRONG_PASSWORD);
                 return;
             }
             i += 2;
-        } else if (arg_is(argv[i], "SETNAME") && i + 1 < argc) {
+        } else if (node_arg_is(argv[i], "SETNAME") && i + 1 < argc) {
             name = argv[++i];
             named = true;
             if (!node_client_name_ok(name)) {

@@ -187,7 +187,6 @@ struct group {
     struct raft_index expire_index; /* newest logged removal of what is past its time, in this
                                        replica's present leadership */
     bool transfer_asked;
-    struct raft_index conf_applied; /* newest applied configuration entry */
 };
 
 /* ---- links to other nodes (node_link.c) ---- */
@@ -352,7 +351,7 @@ struct node {
     uint32_t checkpoints_active;
     uint64_t checkpoint_pause_us; /* after a full disk */
     uint64_t recv_said_us;        /* that snapshots cannot be stored */
-    uint64_t tick_us, balance_us, tidy_us, second_us;
+    uint64_t tick_us, balance_us;
     uint64_t stop_us;
     uint64_t stop_ticket;
     bool stop_said, stop_closing;
@@ -526,6 +525,8 @@ void node_session_resume(struct session *s);
 /* node_command.c and its families: commands answered by the node itself */
 void node_command(struct session *s, const struct cmd *cmd, uint32_t argc, const struct slice *argv,
                   struct resp_writer *w);
+/* A word of a command, any case. */
+bool node_arg_is(struct slice arg, const char *word);
 bool node_client_name_ok(struct slice name);
 void node_client_set_text(char **field, struct slice text);
 void node_cmd_client(struct session *s, const struct cmd *cmd, uint32_t argc,
