@@ -10,8 +10,20 @@ struct sim_host;
 void sim_fault_begin(struct sim_world *w);
 /* Nothing gets from one place to the other for a while. */
 void sim_fault_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us);
+/* The same, and no connection breaks: TCP outlives a short cut, and sends again after it. */
+void sim_fault_freeze(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us);
 /* A replica on h has just won an election: perhaps it is struck, now or soon. */
 void sim_fault_leader(struct sim_world *w, struct sim_host *h);
 /* End every fault: links work, everyone runs, disks have room. */
 void sim_fault_heal(struct sim_world *w);
+
+/* For the families of faults. */
+uint64_t sim_fault_length_us(struct sim_world *w);
+struct sim_host *sim_fault_any_host(struct sim_world *w);
+struct sim_host *sim_fault_any_leader(struct sim_world *w); /* any host, where nobody leads */
+void sim_fault_partition(struct sim_world *w, bool one_way);
+void sim_fault_slow_link(struct sim_world *w);
+void sim_fault_crash_some(struct sim_world *w, bool power, bool many);
+void sim_fault_wall_jump(struct sim_world *w);
+void sim_fault_drift(struct sim_world *w);
 #endif

@@ -84,11 +84,11 @@ static bool parse_bug(const char *text, enum sim_bug *out)
     return false;
 }
 
-static bool parse_fault(const char *text, uint32_t *mask)
+static bool parse_fault(const char *text, uint64_t *mask)
 {
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         if (strcmp(text, sim_fault_name((enum sim_fault)i)) == 0) {
-            *mask |= 1U << i;
+            *mask |= 1ULL << i;
             return true;
         }
     }
@@ -274,7 +274,7 @@ static void print_finding(const struct main_options *o, const struct worker_repo
     (void)printf("  replay: ./dev sim --seed %lu --time %lu", r->found_seed,
                  o->sim.fault_us / 1000000);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        if ((o->sim.fault_mask_off & (1U << i)) != 0) {
+        if ((o->sim.fault_mask_off & (1ULL << i)) != 0) {
             (void)printf(" --without %s", sim_fault_name((enum sim_fault)i));
         }
     }

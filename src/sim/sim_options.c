@@ -83,7 +83,7 @@ static void draw_faults(struct sim_options *o, struct prng *p)
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         bool on = prng_chance(p, density, 4);
 
-        o->fault[i] = on && (o->fault_mask_off & (1U << i)) == 0;
+        o->fault[i] = on && (o->fault_mask_off & (1ULL << i)) == 0;
     }
     o->fault_gap_us = PICK(p, 200000, 500000, 1000000, 3000000);
     o->fault_long_us = PICK(p, 100000, 1000000, 3000000, 6000000);
@@ -98,7 +98,7 @@ static void draw_faults(struct sim_options *o, struct prng *p)
 
 static void turn_on(struct sim_options *o, enum sim_fault fault)
 {
-    o->fault[fault] = (o->fault_mask_off & (1U << fault)) == 0;
+    o->fault[fault] = (o->fault_mask_off & (1ULL << fault)) == 0;
 }
 
 /* Leader after leader dies with an entry that it alone, or just one more, has. */

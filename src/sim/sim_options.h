@@ -54,6 +54,7 @@ const char *sim_bug_what(enum sim_bug bug);
     X(SIM_FAULT_LEADER, "leader")         /* who just won an election is struck */
 #define SIM_FAULT_ENUM(id, name) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
+static_assert(SIM_FAULT_COUNT <= 64, "a class is a bit of a mask");
 const char *sim_fault_name(enum sim_fault fault);
 
 /* What a seed is mostly about: rare situations get runs in which they are common. */
@@ -82,7 +83,7 @@ struct sim_options {
     enum sim_log log;
     enum sim_bug bug;
     bool any_order;          /* what one client pipelined may take effect in any order */
-    uint32_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
+    uint64_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
     /* drawn */
     enum sim_profile profile;
     uint32_t hosts, partitions, replicas, clients, keys;
