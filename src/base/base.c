@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef SYNOD_PLANTED
+enum planted planted_now;
+#endif
+
 _Noreturn void check_failed(const char *cond, const char *file, int line)
 {
     (void)fprintf(stderr, "%s:%d: CHECK failed: %s\n", file, line, cond);

@@ -101,6 +101,12 @@ void node_apply_truncated(struct group *g, struct raft_index from)
         kept++;
     }
     for (uint32_t i = kept; i < g->pending_count; i++) {
+        struct request *r = g->pending[(g->pending_head + i) & (g->pending_cap - 1)].request;
+
+        if (PLANTED(TRUNCATED_FAILS) && r != NULL) {
+            node_request_not_leader(g->node, r);
+            continue;
+        }
         if (g->replaced_count == g->replaced_cap) {
             g->replaced_cap = g->replaced_cap == 0 ? 16 : g->replaced_cap * 2;
             g->replaced = mem_realloc(g->replaced, g->replaced_cap * sizeof g->replaced[0]);
@@ -182,12 +188,12 @@ static void apply_command(struct group *g, const struct raft_entry *e)
         .argc = d.argc,
         .argv = d.argv,
         .store = g->store,
-        .now_ms = hlc_ms(stamp),
+        .now_ms = PLANTED(OWN_CLOCK) ? n->now.wall_ms : hlc_ms(stamp),
         .access_s = (uint32_t)(hlc_ms(stamp) / 1000),
         .rng = {hash64_mix(hash64_mix(g->partition, e->index.n), e->term.n)},
         .out = {.mute = true, .proto = 2},
     };
-    if (stamp.n > g->clock.last.n) {
+    if (stamp.n > g->clock.last.n && !PLANTED(TIME_FORGOTTEN)) {
         g->clock.last = stamp;
     }
     if (r != NULL) {

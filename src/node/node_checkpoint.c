@@ -42,6 +42,9 @@ static void begin(struct group *g)
                              .index = g->applied,
                              .term = g->applied_term,
                              .blob = c->blob};
+    if (PLANTED(INDEX_BEHIND) && c->index.n > g->snap_index.n + 1) {
+        c->index.n--;
+    }
     c->blob.len = 0;
     node_group_encode_blob(n, g->self, node_group_conf(g), g->clock.last, &c->blob);
     store_snap_begin(g->store);
@@ -54,40 +57,6 @@ static void begin(struct group *g)
     write_piece(g, &head);
     n->checkpoints_active++;
     g->snap_wanted = false;
-}
-
-/* Ask for the next pieces, up to the window; at the end, sync and name the file. */
-void node_checkpoint_pump(struct group *g)
-{
-    struct node *n = g->node;
-    struct checkpoint *c = &g->checkpoint;
-
-    while (c->active && !c->produced_all && c->in_flight < SNAP_WINDOW_CHUNKS) {
-        struct buf items = {0}, piece = {0};
-        bool more = store_snap_next(g->store, SNAPFILE_CHUNK_BYTES, &items);
-
-        if (items.len > 0) {
-            snapfile_put_chunk(&piece, buf_slice(&items));
-            c->chunk_count++;
-        }
-        if (!more) {
-            snapfile_put_foot(&piece, c->chunk_count);
-            c->produced_all = true;
-        }
-        buf_free(&items);
-        write_piece(g, &piece);
-    }
-    if (c->produced_all && c->in_flight == 0 && !c->sync_issued) {
-        struct disk_op *op = disk_ops_push(&n->ops, DISK_SYNC, DISK_LANE_BULK);
-
-        op->token = node_token(DISK_USER_CHECKPOINT_SYNCED, g->partition, n->next_token++);
-        file_op_path(g, c->file, true, op->path);
-        op = disk_ops_push(&n->ops, DISK_RENAME, DISK_LANE_BULK);
-        op->token = node_token(DISK_USER_CHECKPOINT_NAMED, g->partition, n->next_token++);
-        file_op_path(g, c->file, true, op->path);
-        file_op_path(g, c->file, false, op->path2);
-        c->sync_issued = true;
-    }
 }
 
 static void unlink_file(struct group *g, uint64_t file, bool temporary)
@@ -131,6 +100,43 @@ static void named(struct group *g)
     node_snap_ready(g);
 }
 
+/* Ask for the next pieces, up to the window; at the end, sync and name the file. */
+void node_checkpoint_pump(struct group *g)
+{
+    struct node *n = g->node;
+    struct checkpoint *c = &g->checkpoint;
+
+    while (c->active && !c->produced_all && c->in_flight < SNAP_WINDOW_CHUNKS) {
+        struct buf items = {0}, piece = {0};
+        bool more = store_snap_next(g->store, SNAPFILE_CHUNK_BYTES, &items);
+
+        if (items.len > 0) {
+            snapfile_put_chunk(&piece, buf_slice(&items));
+            c->chunk_count++;
+        }
+        if (!more) {
+            snapfile_put_foot(&piece, c->chunk_count);
+            c->produced_all = true;
+        }
+        buf_free(&items);
+        write_piece(g, &piece);
+    }
+    if (c->produced_all && c->in_flight == 0 && !c->sync_issued) {
+        struct disk_op *op = disk_ops_push(&n->ops, DISK_SYNC, DISK_LANE_BULK);
+
+        op->token = node_token(DISK_USER_CHECKPOINT_SYNCED, g->partition, n->next_token++);
+        file_op_path(g, c->file, true, op->path);
+        op = disk_ops_push(&n->ops, DISK_RENAME, DISK_LANE_BULK);
+        op->token = node_token(DISK_USER_CHECKPOINT_NAMED, g->partition, n->next_token++);
+        file_op_path(g, c->file, true, op->path);
+        file_op_path(g, c->file, false, op->path2);
+        c->sync_issued = true;
+        if (PLANTED(SNAP_NAMED_EARLY)) {
+            named(g);
+        }
+    }
+}
+
 void node_checkpoint_abort(struct group *g)
 {
     struct checkpoint *c = &g->checkpoint;
@@ -153,7 +159,8 @@ void node_checkpoint_disk(struct group *g, enum disk_user user, const struct dis
 {
     struct checkpoint *c = &g->checkpoint;
 
-    if (!c->active || node_token_number(done->token) < c->first_token) {
+    if (!c->active ||
+        (node_token_number(done->token) < c->first_token && !PLANTED(OLD_COMPLETION))) {
         SOMETIMES(c->active, "node_checkpoint: a completion of one given up");
         return; /* given up meanwhile; it must not vouch for the next one */
     }

@@ -274,6 +274,9 @@ static void leader_time(struct group *g)
 {
     struct raft_index at = raft_last(g->raft);
 
+    if (PLANTED(TIME_FORGOTTEN)) {
+        return;
+    }
     for (uint32_t looked = 0; looked < 1024 && at.n >= raft_first(g->raft).n; looked++, at.n--) {
         const struct raft_entry *e = raft_entry(g->raft, at);
 

@@ -130,7 +130,7 @@ static void link_dial(struct node *n, struct link *l)
     n->next_conn += 2;
     l->state = LINK_DIALING;
     l->heard_us = n->now.mono_us;
-    l->in.len = 0;
+    l->in.len = PLANTED(HALF_FRAME_KEPT) ? l->in.len : 0;
     link_reset_frames(l);
     e->conn = l->conn;
     memcpy(e->addr, l->addr, sizeof e->addr);
@@ -144,7 +144,7 @@ static void link_down(struct node *n, struct link *l)
 
     l->state = LINK_DOWN;
     l->conn = 0;
-    l->in.len = 0;
+    l->in.len = PLANTED(HALF_FRAME_KEPT) ? l->in.len : 0;
     l->unsent = 0;
     l->failures++;
     link_reset_frames(l);

@@ -102,7 +102,8 @@ struct resp_writer node_request_writer(struct node *n, struct request *r)
 
 static void reply_to_link(struct node *n, struct request *r, enum wire_outcome outcome)
 {
-    struct link *l = node_link_by_conn(n, r->conn);
+    struct link *l =
+        PLANTED(REPLY_BY_NODE) ? node_link_at(n, (uint32_t)r->conn) : node_link_by_conn(n, r->conn);
 
     if (l != NULL && l->state == LINK_UP) {
         struct wire_reply p = {

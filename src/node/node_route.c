@@ -172,7 +172,8 @@ bool node_route_read_now(struct node *n, struct session *s, const struct cmd *cm
     size_t before;
 
     if (s->waiting != 0 || !list_empty(&g->held) || !node_group_leads(g) ||
-        !raft_lease_valid(g->raft, n->now.mono_us) || g->applied.n != raft_commit(g->raft).n) {
+        !raft_lease_valid(g->raft, n->now.mono_us) ||
+        (g->applied.n != raft_commit(g->raft).n && !PLANTED(READ_UNAPPLIED))) {
         return false;
     }
     bool now = false;
@@ -410,7 +411,7 @@ static enum order order_of(const struct request *r)
     const struct session *s = anchor->session;
     enum order order = ORDER_KEPT;
 
-    if (!r->bounced || s == NULL) {
+    if (!r->bounced || s == NULL || PLANTED(ORDER_IGNORED)) {
         return ORDER_KEPT;
     }
     for (const struct list *it = anchor->in_session.next; it != &s->replies; it = it->next) {
@@ -484,7 +485,7 @@ void node_route_link_down(struct node *n, uint64_t conn)
             if (r->conn != conn) {
                 continue;
             }
-            if (r->is_write) {
+            if (r->is_write && !PLANTED(RESENT_IN_DOUBT)) {
                 node_request_in_doubt(n, r, "the connection to the partition's leader broke");
             } else {
                 node_request_not_leader(n, r);
@@ -524,7 +525,7 @@ static void take_request(struct node *n, struct link *l, const struct wire_reque
         return;
     }
     r = node_request_new(n, REQUEST_LINK, d.cmd, q->partition);
-    r->conn = l->conn;
+    r->conn = PLANTED(REPLY_BY_NODE) ? l->pos : l->conn;
     r->remote_id = q->id;
     r->proto = (q->flags & WIRE_REQUEST_RESP3) != 0 ? 3 : 2;
     r->after_writes = (q->flags & WIRE_REQUEST_AFTER_WRITES) != 0;
@@ -625,6 +626,10 @@ static void give_up(struct node *n, struct request *r)
         return;
     case REQUEST_PROPOSED:
         node_apply_orphan(g, r);
+        if (PLANTED(DOUBT_AS_FAILED)) {
+            node_request_error(n, r, "TRYAGAIN no majority confirmed it in time");
+            return;
+        }
         node_request_in_doubt(n, r, "no majority confirmed it in time");
         return;
     case REQUEST_FORWARDED:

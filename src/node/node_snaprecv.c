@@ -241,7 +241,8 @@ void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk
 {
     struct snap_recv *v = &g->recv;
 
-    if (!v->active || v->install_ticket != 0 || node_token_number(done->token) < v->first_token) {
+    if (!v->active || v->install_ticket != 0 ||
+        (node_token_number(done->token) < v->first_token && !PLANTED(OLD_COMPLETION))) {
         /* Of one that was given up, say when its link broke during the sync: were it
          * taken for the present one's, a half received state would be installed. */
         SOMETIMES(v->active && v->install_ticket == 0,

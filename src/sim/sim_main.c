@@ -54,8 +54,8 @@ static void print_usage(FILE *to)
 {
     (void)fputs(usage, to);
     for (unsigned i = 1; i < SIM_BUG_COUNT; i++) {
-        (void)fprintf(to, "                     %-18s %s\n", sim_bug_name((enum sim_bug)i),
-                      sim_bug_what((enum sim_bug)i));
+        (void)fprintf(to, "                     %-20s %-6s %s\n", sim_bug_name((enum sim_bug)i),
+                      sim_bug_room((enum sim_bug)i), sim_bug_what((enum sim_bug)i));
     }
     (void)fputs("  classes of faults:", to);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
@@ -401,22 +401,6 @@ static uint64_t run_workers(const struct main_options *o, struct shared *s)
     return findings;
 }
 
-/* False: the bug is one of Raft's and this build has none. */
-static bool plant(enum sim_bug bug)
-{
-    unsigned raft = bug == SIM_BUG_FIGURE8         ? RAFT_PLANTED_FIGURE8
-                    : bug == SIM_BUG_LEASE_FOREVER ? RAFT_PLANTED_LEASE
-                    : bug == SIM_BUG_OLD_LOG       ? RAFT_PLANTED_OLD_LOG
-                                                   : 0;
-
-#ifdef SYNOD_PLANTED
-    raft_planted = raft;
-    return true;
-#else
-    return raft == 0;
-#endif
-}
-
 static void draw_seed(struct main_options *o)
 {
     if (!o->seed_given) {
@@ -443,11 +427,6 @@ int sim_main(int argc, char **argv)
 
     if (status >= 0) {
         return status;
-    }
-    if (!plant(o.sim.bug)) {
-        (void)fprintf(stderr, "synod sim: '%s' is a bug of Raft: build with -Dplanted=true\n",
-                      sim_bug_name(o.sim.bug));
-        return 2;
     }
     draw_seed(&o);
     if (o.jobs == 0) {

@@ -4,9 +4,14 @@
 #include <string.h>
 
 #define SIM_BUG_NAME(id, name, what) name,
-static const char *const bug_names[] = {SIM_BUG_LIST(SIM_BUG_NAME)};
+#define PLANTED_NAME(id, name, room, what) name,
+static const char *const bug_names[] = {SIM_BUG_LIST(SIM_BUG_NAME) PLANTED_LIST(PLANTED_NAME)};
 #define SIM_BUG_WHAT(id, name, what) what,
-static const char *const bug_whats[] = {SIM_BUG_LIST(SIM_BUG_WHAT)};
+#define PLANTED_WHAT(id, name, room, what) what,
+static const char *const bug_whats[] = {SIM_BUG_LIST(SIM_BUG_WHAT) PLANTED_LIST(PLANTED_WHAT)};
+#define SIM_BUG_ROOM(id, name, what) "sim",
+#define PLANTED_ROOM(id, name, room, what) room,
+static const char *const bug_rooms[] = {SIM_BUG_LIST(SIM_BUG_ROOM) PLANTED_LIST(PLANTED_ROOM)};
 #define SIM_FAULT_NAME(id, name) name,
 static const char *const fault_names[] = {SIM_FAULT_LIST(SIM_FAULT_NAME)};
 #define SIM_PROFILE_NAME(id, name) name,
@@ -22,6 +27,23 @@ const char *sim_bug_what(enum sim_bug bug)
 {
     CHECK(bug < SIM_BUG_COUNT);
     return bug_whats[bug];
+}
+
+const char *sim_bug_room(enum sim_bug bug)
+{
+    CHECK(bug < SIM_BUG_COUNT);
+    return bug_rooms[bug];
+}
+
+void sim_bug_plant(enum sim_bug bug)
+{
+    CHECK(bug < SIM_BUG_COUNT);
+#ifdef SYNOD_PLANTED
+    /* The product's bugs are the last ones, in the order of their own list. */
+    unsigned first = SIM_BUG_COUNT - (PLANTED_COUNT - 1);
+
+    planted_now = bug < first ? PLANTED_NONE : (enum planted)(bug - first + 1);
+#endif
 }
 
 const char *sim_fault_name(enum sim_fault fault)

@@ -22,14 +22,16 @@ enum sim_log { SIM_LOG_NONE, SIM_LOG_SHORT, SIM_LOG_FULL };
     X(SIM_BUG_LEASE_AFTER_PAUSE, "lease-after-pause",                                              \
       "the driver reads the clock before it collects what arrived")                                \
     X(SIM_BUG_FSYNC_LIES, "fsync-lies", "the disk reports a sync that did not happen")             \
-    X(SIM_BUG_FIGURE8, "figure8", "raft commits entries of older terms by counting [R s5.4.2]")    \
-    X(SIM_BUG_LEASE_FOREVER, "lease-forever", "raft never lets a lease end")                       \
-    X(SIM_BUG_OLD_LOG, "old-log-vote", "raft votes for candidates with older logs [R s5.4.1]")     \
     X(SIM_BUG_APPLY_TWICE, "apply-twice", "the simulated client sends a write twice")
 #define SIM_BUG_ENUM(id, name, what) id,
-enum sim_bug { SIM_BUG_LIST(SIM_BUG_ENUM) SIM_BUG_COUNT };
+#define SIM_BUG_IN_PRODUCT(id, name, room, what) SIM_BUG_IN_PRODUCT_##id,
+/* Those of base_planted.h come last; a release has none. */
+enum sim_bug { SIM_BUG_LIST(SIM_BUG_ENUM) PLANTED_LIST(SIM_BUG_IN_PRODUCT) SIM_BUG_COUNT };
 const char *sim_bug_name(enum sim_bug bug);
 const char *sim_bug_what(enum sim_bug bug);
+const char *sim_bug_room(enum sim_bug bug);
+/* Let the product have this bug, or none if it is one of the driver's. */
+void sim_bug_plant(enum sim_bug bug);
 
 #define SIM_FAULT_LIST(X)                                                                          \
     X(SIM_FAULT_KILL, "kill")             /* the process ends; what it wrote stays */              \

@@ -261,6 +261,7 @@ static void world_init(struct sim_world *w, const struct sim_options *given)
     char text[1024];
 
     w->opt = *given;
+    sim_bug_plant(w->opt.bug);
     sim_options_draw(&w->opt);
     w->rng.state = w->opt.seed;
     w->now_us = 1000000;

@@ -184,6 +184,9 @@ void wal_put_hard(struct wal *w, uint32_t group, struct raft_hard hard)
     struct wal_group *g = touch(w, group);
     uint8_t *at = record_begin(w, g, WAL_RECORD_HARD, 16);
 
+    if (PLANTED(VOTE_UNWRITTEN)) {
+        hard.voted_for.n = 0;
+    }
     store_u64le(at, hard.term.n);
     store_u64le(at + 8, hard.voted_for.n);
     g->now.hard = hard;
@@ -293,7 +296,12 @@ static void roll(struct wal *w, struct buf *out, uint32_t *records)
         const struct wal_group *g = w->groups[w->known[i]];
 
         if (g->flushed.count > 0) {
-            wal_state_put(out, g->number, &g->flushed, buf_slice(&g->blob_flushed));
+            struct wal_state state = g->flushed;
+
+            if (PLANTED(STATES_LEFT_OUT)) {
+                state.hard = (struct raft_hard){0};
+            }
+            wal_state_put(out, g->number, &state, buf_slice(&g->blob_flushed));
             (*records)++;
         }
     }
@@ -318,6 +326,9 @@ static void account(struct wal *w)
             w->covering[w->covering_count++] = w->touched[i];
         }
         wal_group_flushed(w, g);
+        if (PLANTED(RECYCLED_EARLY) && g->covers) {
+            wal_group_cover(w, g);
+        }
         g->touched = g->covers = g->batch_reset = false;
         g->batch_max = g->batch_bytes = 0;
     }
@@ -333,7 +344,7 @@ void wal_write_push(struct wal *w, struct disk_ops *ops)
     CHECK(w->flight.len % WAL_BLOCK_BYTES == 0);
     CHECK(w->flight_offset % WAL_BLOCK_BYTES == 0);
     CHECK(w->flight_offset + w->flight.len == w->active.used);
-    op->sync = true;
+    op->sync = !PLANTED(SYNC_SKIPPED) || w->ticket % 8 != 0;
     op->token = w->ticket - 1;
     op->offset = w->flight_offset;
     wal_segment_path(w->active.number, op->path);

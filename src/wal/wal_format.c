@@ -110,8 +110,8 @@ bool wal_batch_header_get(struct slice at, uint64_t segment, uint64_t offset,
         .groups = load_u32le(p + 52),
     };
     /* The last two keep sums of ours from overflowing, whatever the bytes say. */
-    return h->segment == segment && h->offset == offset && h->sequence > 0 &&
-           h->bytes >= WAL_BATCH_HEADER_BYTES && h->bytes < UINT64_MAX / 4 &&
+    return (h->segment == segment || PLANTED(OLD_BATCHES)) && h->offset == offset &&
+           h->sequence > 0 && h->bytes >= WAL_BATCH_HEADER_BYTES && h->bytes < UINT64_MAX / 4 &&
            h->sequence < UINT64_MAX / 4;
 }
 
@@ -189,7 +189,7 @@ bool wal_batch_ok(struct slice batch, const struct wal_batch_header *h)
     struct wal_record rec;
     uint32_t count = 0;
 
-    if (hash64(records, bytes) != h->checksum) {
+    if (hash64(records, bytes) != h->checksum && !PLANTED(CHECKSUM_IGNORED)) {
         return false;
     }
     while (wal_record_get(&r, &rec)) {

@@ -154,7 +154,7 @@ static bool oldest_dead(const struct wal *w)
             return false;
         }
     }
-    return w->sealed.count > 0 && w->active.started;
+    return w->sealed.count > 0 && (w->active.started || PLANTED(RECYCLED_EARLY));
 }
 
 /* The list whose first segment may go, or NULL. */

@@ -148,7 +148,7 @@ static void proof(struct recovery *rc, uint64_t sequence, uint64_t segment, uint
 {
     if (rc->expected == 0) {
         rc->expected = sequence;
-    } else if (sequence > rc->expected) {
+    } else if (sequence > rc->expected && !PLANTED(DAMAGE_CUT)) {
         damage(rc, segment, offset);
         rc->expected = sequence;
         rc->torn_bytes = 0; /* what was bad is now known to be damage */
@@ -367,7 +367,10 @@ static void read_batches(struct recovery *rc, struct file *f)
             offset += WAL_BLOCK_BYTES;
             continue;
         }
-        if (h.sequence >= rc->limit || h.sequence < rc->expected) {
+        if (PLANTED(DAMAGE_CUT) && rc->expected > 0 && h.sequence > rc->expected) {
+            break;
+        }
+        if (h.sequence >= rc->limit || (h.sequence < rc->expected && !PLANTED(OLD_BATCHES))) {
             SOMETIMES(true, "wal: batch that was cut before");
             offset += wal_pad(h.bytes);
             continue;

@@ -25,7 +25,7 @@ enum err wire_next(const uint8_t *data, size_t len, struct wire_frame *out)
     if (len < 4) {
         return ERR_AGAIN;
     }
-    rest = load_u32le(data);
+    rest = PLANTED(FRAME_16_BITS) ? load_u16le(data) : load_u32le(data);
     if (rest < WIRE_HEAD_BYTES - 4) {
         return ERR_CORRUPT;
     }

@@ -7,8 +7,10 @@ enum { ENTRY_BYTES_MIN = 3 }; /* term, kind, length: what one entry takes at lea
 
 void wire_put_raft(struct buf *b, uint32_t group, const struct raft_msg *m)
 {
+    bool reject = m->reject && !(PLANTED(REJECT_LOST) && m->kind == RAFT_MSG_APPEND_REPLY);
+
     put_varint(b, group);
-    put_u8(b, (uint8_t)((unsigned)m->kind | (m->reject ? FLAG_REJECT : 0u) |
+    put_u8(b, (uint8_t)((unsigned)m->kind | (reject ? FLAG_REJECT : 0u) |
                         (m->force ? FLAG_FORCE : 0u)));
     put_u64le(b, m->from.n);
     put_u64le(b, m->to.n);
@@ -52,6 +54,9 @@ static enum err get_entries(struct reader *r, struct raft_msg *m, struct wire_en
 
         e->index.n = m->index.n + 1 + i;
         e->term.n = get_varint(r);
+        if (PLANTED(ENTRY_TERMS)) {
+            e->term = m->term;
+        }
         kind = get_u8(r);
         e->data = get_bytes(r);
         if (r->bad || kind > RAFT_CONF) {

@@ -5,7 +5,7 @@ void wire_put_request(struct buf *b, const struct wire_request *q)
     put_varint(b, q->id);
     put_varint(b, q->partition);
     put_varint(b, q->term.n);
-    put_u8(b, q->flags);
+    put_u8(b, PLANTED(AFTER_WRITES_LOST) ? q->flags & WIRE_REQUEST_RESP3 : q->flags);
     put_bytes(b, q->command);
 }
 

@@ -3,10 +3,6 @@
 
 /* --- life --- */
 
-#ifdef SYNOD_PLANTED
-unsigned raft_planted;
-#endif
-
 struct raft *raft_create(const struct raft_config *cfg, const struct raft_recovered *rec)
 {
     struct raft *r = MEM_NEW(struct raft);
@@ -108,7 +104,7 @@ void raft_start(struct raft *r, uint64_t now_us)
     r->started = true;
     r->now_us = now_us;
     r->commit.n = raft_max(r->commit.n, raft_min(r->commit_hint.n, raft_log_last(&r->log)));
-    r->sticky_until_us = now_us + r->cfg.election_us_min;
+    r->sticky_until_us = PLANTED(RESTART_VOTES) ? now_us : now_us + r->cfg.election_us_min;
     raft_election_timer(r);
     r->work = true;
     if (raft_only_voter(r)) {

@@ -248,17 +248,4 @@ uint64_t raft_peer_silence_us(const struct raft *r, struct raft_id peer, uint64_
 void raft_check(const struct raft *r);
 const char *raft_role_name(enum raft_role role);
 const char *raft_msg_name(enum raft_msg_kind kind);
-
-/* Bugs on purpose, to prove that the simulator finds them; only in builds made for that
- * (meson -Dplanted=true). In all others this is the constant 0. */
-#ifdef SYNOD_PLANTED
-extern unsigned raft_planted;
-#else
-enum { raft_planted = 0 };
-#endif
-enum raft_planted_bug {
-    RAFT_PLANTED_FIGURE8 = 1, /* entries of older terms are committed by counting */
-    RAFT_PLANTED_LEASE = 2,   /* a lease never ends */
-    RAFT_PLANTED_OLD_LOG = 4, /* votes for candidates whose log is older */
-};
 #endif

@@ -177,6 +177,19 @@ static void rebuild_peers(struct raft *r)
     }
 }
 
+/* Planted: counted against the voters' majority without a look at who says it. */
+static void count_learner(uint64_t *values, uint32_t count, uint64_t value)
+{
+    uint32_t lowest = 0;
+
+    for (uint32_t i = 1; i < count; i++) {
+        lowest = values[i] < values[lowest] ? i : lowest;
+    }
+    if (count > 0 && value > values[lowest]) {
+        values[lowest] = value;
+    }
+}
+
 uint64_t raft_quorum(const struct raft *r, uint64_t self, uint64_t (*of)(const struct raft_peer *))
 {
     uint64_t now[QUORUM_MEMBERS_MAX], old[QUORUM_MEMBERS_MAX];
@@ -196,6 +209,9 @@ uint64_t raft_quorum(const struct raft *r, uint64_t self, uint64_t (*of)(const s
         }
         if (p->outgoing) {
             old[old_count++] = of(p);
+        }
+        if (PLANTED(LEARNER_COUNTS) && !p->voter && !p->outgoing) {
+            count_learner(now, now_count, of(p));
         }
     }
     /* No voters at all is no quorum, rather than any. */

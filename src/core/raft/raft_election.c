@@ -197,7 +197,7 @@ static bool up_to_date(const struct raft *r, const struct raft_msg *m)
 {
     uint64_t last = raft_log_last(&r->log), last_term = raft_log_term(&r->log, last);
 
-    if ((raft_planted & RAFT_PLANTED_OLD_LOG) != 0) {
+    if (PLANTED(OLD_LOG_VOTE)) {
         return true;
     }
     return m->log_term.n != last_term ? m->log_term.n > last_term : m->index.n >= last;
@@ -221,6 +221,9 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
     bool grant = (unbound || r->hard.voted_for.n == m->from.n) && up_to_date(r, m);
 
     CHECK(m->term.n == r->hard.term.n);
+    if (PLANTED(VOTE_TWICE) && r->role == RAFT_FOLLOWER) {
+        grant = up_to_date(r, m);
+    }
     grant = grant && (m->force || !raft_vote_sticks(r)) && r->role != RAFT_LEADER;
     if (grant) {
         r->hard_dirty = r->hard_dirty || r->hard.voted_for.n != m->from.n;

@@ -78,6 +78,9 @@ static void list_ack(struct raft *r, struct raft_ack *ack, uint64_t match, struc
     CHECK(r->leader.n != 0);
     e = raft_effect_add(out, RAFT_SEND);
     e->gate = raft_max(raft_hard_gate(r), raft_log_gate(&r->log, match));
+    if (PLANTED(ACK_UNGATED)) {
+        e->gate = raft_hard_gate(r);
+    }
     e->u.msg = (struct raft_msg){
         .kind = RAFT_MSG_APPEND_REPLY,
         .from = r->cfg.self,

@@ -24,13 +24,13 @@ bool raft_lease_valid(const struct raft *r, uint64_t now_us)
     const struct raft_config *cfg = &r->cfg;
     uint64_t now = raft_max(r->now_us, now_us), heard, lease_us;
 
-    if (r->role != RAFT_LEADER || !cfg->lease_reads || r->lease_off ||
-        r->commit.n < r->term_start.n) {
+    if (r->role != RAFT_LEADER || !cfg->lease_reads ||
+        (r->lease_off && !PLANTED(TRANSFER_KEEPS_LEASE)) || r->commit.n < r->term_start.n) {
         return false;
     }
     heard = raft_quorum(r, now, stamp_of);
     lease_us = cfg->election_us_min - cfg->election_us_min * cfg->lease_drift_ppm / 1000000;
-    if ((raft_planted & RAFT_PLANTED_LEASE) != 0) {
+    if (PLANTED(LEASE_FOREVER)) {
         return heard > 0;
     }
     return heard > 0 && now < heard + lease_us;
@@ -45,7 +45,8 @@ enum err raft_read(struct raft *r, uint64_t now_us, uint64_t token, bool *now)
     if (r->role != RAFT_LEADER) {
         return ERR_NOT_LEADER;
     }
-    if (r->applied.n >= r->commit.n && r->read_count == 0 && raft_lease_valid(r, now_us)) {
+    if ((r->applied.n >= r->commit.n || PLANTED(READ_UNAPPLIED)) && r->read_count == 0 &&
+        raft_lease_valid(r, now_us)) {
         *now = true;
         return ERR_OK;
     }
@@ -60,7 +61,7 @@ enum err raft_read(struct raft *r, uint64_t now_us, uint64_t token, bool *now)
     read = &r->reads[r->read_head + r->read_count++];
     *read = (struct raft_pending_read){
         .token = token,
-        .index.n = raft_max(r->commit.n, r->term_start.n),
+        .index.n = PLANTED(READ_BEFORE_NOOP) ? r->commit.n : raft_max(r->commit.n, r->term_start.n),
         .round = r->round + 1, /* the next to begin; one round serves all that wait */
     };
     r->work = true;
@@ -96,7 +97,7 @@ void raft_reads_list(struct raft *r, struct raft_effects *out)
     if (r->role != RAFT_LEADER || r->read_count == 0) {
         return;
     }
-    lease = raft_lease_valid(r, r->now_us);
+    lease = raft_lease_valid(r, r->now_us) || PLANTED(READ_UNCONFIRMED);
     confirmed = raft_quorum(r, r->round, round_of);
     while (r->read_count > 0 && (lease || r->reads[r->read_head].round <= confirmed)) {
         struct raft_effect *e = raft_effect_add(out, RAFT_READ_READY);

@@ -111,8 +111,8 @@ void raft_advance_commit(struct raft *r)
     reached = raft_quorum(r, r->log.durable, match_of);
     /* Only entries of the own term are committed by counting; the ones before
      * them follow [R s5.4.2, figure 8]. */
-    if (reached > r->commit.n && (raft_log_term(&r->log, reached) == r->hard.term.n ||
-                                  (raft_planted & RAFT_PLANTED_FIGURE8) != 0)) {
+    if (reached > r->commit.n &&
+        (raft_log_term(&r->log, reached) == r->hard.term.n || PLANTED(FIGURE8))) {
         commit_to(r, reached);
         raft_conf_committed(r);
     }
@@ -235,7 +235,8 @@ enum err raft_handle_append(struct raft *r, const struct raft_msg *m)
         refuse_append(r, m);
         return ERR_OK;
     }
-    if (m->index.n >= r->log.snap_index.n && raft_log_term(&r->log, m->index.n) != m->log_term.n) {
+    if (m->index.n >= r->log.snap_index.n && raft_log_term(&r->log, m->index.n) != m->log_term.n &&
+        !PLANTED(LOG_UNMATCHED)) {
         if (m->index.n <= r->commit.n) {
             return ERR_BAD_INPUT;
         }
@@ -254,6 +255,12 @@ enum err raft_handle_append(struct raft *r, const struct raft_msg *m)
     }
     /* What is committed here is in every later leader's log, verified or not. */
     verified = raft_max(verified, r->commit.n);
+    if (PLANTED(COMMIT_UNMATCHED) && raft_min(m->commit.n, raft_log_last(&r->log)) > r->commit.n) {
+        commit_to(r, raft_min(m->commit.n, raft_log_last(&r->log)));
+    }
+    if (PLANTED(ACK_UNMATCHED)) {
+        verified = raft_log_last(&r->log);
+    }
     if (raft_min(m->commit.n, verified) > r->commit.n) {
         commit_to(r, raft_min(m->commit.n, verified));
     }

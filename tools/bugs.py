@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Does the simulator find every bug planted in the product? Prints one row for each.
+
+    bugs.py BINARY [--count N] [--first SEED] [--jobs N] [--tally FILE] [NAME...]
+
+BINARY is built with -Dplanted=true. Seeds run upwards from the first until one ends with a
+finding; exit 1 if a bug is not found within N seeds. NAME: only these.
+"""
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import time
+
+LINE = re.compile(r"^ {21}(\S+) +(\S+) +(.+)$")
+
+
+def listed(binary):
+    """(name, room, what) of every bug the program knows."""
+    text = subprocess.run([binary, "sim", "cluster", "--help"], capture_output=True, text=True,
+                          check=True).stdout
+    found = [LINE.match(line) for line in text.split("\n")]
+    return [m.groups() for m in found if m]
+
+
+def checker(finding, errors):
+    """Who noticed: the words of the finding without its numbers, or the CHECK that failed."""
+    died = re.search(r"^(?:\S*/)?(src/\S+|\S+\.[ch]):(\d+): CHECK failed: (.*)$", errors, re.M)
+    if died:
+        return "%s: %s" % (os.path.basename(died.group(1)), died.group(3))
+    finding = re.sub(r"^at [0-9.]+ s: ", "", finding)
+    return finding
+
+
+def hunt(binary, name, first, count):
+    """(seed or None, seeds run, seconds, who found it)"""
+    began = time.monotonic()
+    done = subprocess.run([binary, "sim", "cluster", "--bug", name, "--seed", str(first),
+                           "--count", str(count), "--jobs", "1"], capture_output=True, text=True)
+    seconds = time.monotonic() - began
+    m = re.search(r"^FINDING seed (\d+): (.*)$", done.stdout, re.M)
+    if m is None:
+        why = "" if done.returncode == 0 else done.stderr.strip()[-200:]
+        return None, count, seconds, why
+    seed = int(m.group(1))
+    return seed, seed - first + 1, seconds, checker(m.group(2), done.stderr)
+
+
+def options(args):
+    given = {"--count": 1000, "--first": 1, "--jobs": os.cpu_count() or 1, "--tally": None}
+    names = []
+    while args:
+        word = args.pop(0)
+        if word in given and args:
+            value = args.pop(0)
+            given[word] = value if word == "--tally" else int(value)
+        elif word.startswith("-"):
+            sys.exit(__doc__)
+        else:
+            names.append(word)
+    return given, names
+
+
+def main(args):
+    if not args:
+        sys.exit(__doc__)
+    binary = args.pop(0)
+    given, names = options(args)
+    bugs = [b for b in listed(binary) if not names or b[0] in names]
+    unknown = set(names) - {b[0] for b in bugs}
+    if unknown:
+        sys.exit("bugs: this build knows no %s" % ", ".join(sorted(unknown)))
+    missed = []
+    with concurrent.futures.ThreadPoolExecutor(given["--jobs"]) as pool:
+        runs = [(b, pool.submit(hunt, binary, b[0], given["--first"], given["--count"]))
+                for b in bugs]
+        for (name, room, _), run in runs:
+            seed, seeds, seconds, who = run.result()
+            print("%-20s %-5s %6s  %6.1f s  %s" %
+                  (name, room, seeds if seed is not None else "MISSED", seconds, who[:150]),
+                  flush=True)
+            missed += [name] if seed is None else []
+    print("%d planted bugs, %d found, %d missed%s" %
+          (len(bugs), len(bugs) - len(missed), len(missed),
+           ": " + " ".join(missed) if missed else ""))
+    if given["--tally"]:
+        with open(given["--tally"], "w", encoding="utf-8") as f:
+            f.write("%d %d 0\n" % (len(bugs) - len(missed), len(missed)))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
