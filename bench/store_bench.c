@@ -10,7 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEY_BYTES = 16, VALUE_BYTES = 100, STORES_MAX = 1024, SNAP_BYTES = 256 << 10 };
+enum {
+    KEY_BYTES = 16,
+    VALUE_BYTES = 100,
+    STORES_MAX = 1024,
+    SNAP_BYTES = 256 << 10,
+    SCRUB_BYTES = 32 << 10,
+};
 
 static struct store *stores[STORES_MAX];
 static size_t store_total = 64;
@@ -181,6 +187,21 @@ static void snapshot(struct store *s, const char *name, struct store *into)
     buf_free(&out);
 }
 
+static void scrub(struct store *s)
+{
+    struct timing t = {.name = "scrub"};
+    bool more;
+
+    store_scrub_begin(s);
+    do {
+        timing_go(&t);
+        more = store_scrub_next(s, SCRUB_BYTES);
+        timing_stop(&t, 1);
+    } while (more);
+    timing_print(&t);
+    CHECK(store_snap_sound(s));
+}
+
 /* One hash of many fields: growth, a snapshot, deletion. */
 static void large_hash(size_t fields)
 {
@@ -237,6 +258,7 @@ int main(int argc, char **argv)
     copy = store_create(5);
     snapshot(stores[0], "snapshot of one store", copy);
     store_destroy(copy);
+    scrub(stores[0]);
     run("incr, random", INCR, keys);
     run("set with expiry, random", SET_EXPIRING, keys);
     run("del", DEL, keys);

@@ -134,8 +134,23 @@ bool store_snap_active(const struct store *s);
  * last; the snapshot is over. */
 bool store_snap_next(struct store *s, size_t bytes, struct buf *out);
 void store_snap_abort(struct store *s);
+/* After the last piece: the bytes that were met, old values included, make the digest that
+ * the writes had kept as of begin. False: something changed behind the store's back, or a
+ * digest is wrong; what was written must not be trusted, and neither must the store. */
+bool store_snap_sound(const struct store *s);
+
+/* A scrub is a snapshot that is not written: the same walk under the same writes, for
+ * store_snap_sound alone. It also finds items that no search would find. One of the
+ * two at a time; store_snap_abort ends either. bytes: of items to look at, about. */
+void store_scrub_begin(struct store *s);
+bool store_scrub_next(struct store *s, size_t bytes);
 /* Load what snap_next produced; chunk boundaries as they were written. */
 MUST_USE enum err store_load(struct store *s, struct slice chunk, struct diag *why);
+
+/* What faulty memory does: one bit of one value changes, and nobody is told. For tests and
+ * the simulator, which must show that it is found. False: there is no value to change.
+ * key: whose it was, appended. */
+bool store_rot(struct store *s, struct prng *rng, struct buf *key);
 
 void store_check(const struct store *s);
 #endif

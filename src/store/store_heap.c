@@ -125,6 +125,13 @@ struct store_item *heap_first(const struct store_heap *h)
     return h->count == 0 ? NULL : at(h, 0)->item;
 }
 
+bool heap_has(const struct store_heap *h, const struct store_item *it)
+{
+    uint32_t pos = item_heap_pos(it);
+
+    return pos < h->count && at(h, pos)->item == it && at(h, pos)->expire_ms == item_expire_ms(it);
+}
+
 void heap_free(struct store_heap *h)
 {
     size_t pieces = (h->count + HEAP_PIECE - 1) / HEAP_PIECE;

@@ -23,6 +23,8 @@ void heap_remove(struct store_heap *h, const struct store_item *it);
 /* The item at this place was replaced by `it`, maybe with another time. */
 void heap_update(struct store_heap *h, uint32_t pos, struct store_item *it);
 struct store_item *heap_first(const struct store_heap *h); /* NULL when empty */
+/* The item's entry stands where the item says, with its time. */
+bool heap_has(const struct store_heap *h, const struct store_item *it);
 void heap_free(struct store_heap *h);
 void heap_check(const struct store_heap *h);
 #endif

@@ -30,6 +30,8 @@ struct store_origin {
     uint64_t expire_ms;
     uint64_t cursor;    /* table: of table_scan */
     size_t len, done;   /* string: as of begin; bytes written */
+    uint64_t sum;       /* of the digests of what was written: chunks or fields */
+    size_t count;       /* fields written */
     struct map64 saved; /* string: piece number + 1 -> old bytes, until written */
     struct buf key;
 };
@@ -60,6 +62,11 @@ struct snap_pending {
 struct store_snap {
     bool active, walk_over;
     bool detached;            /* store_clear has given the table to the snapshot */
+    bool looks_only;          /* a scrub: nothing is written out */
+    bool misplaced;           /* an item stands where nobody would find it */
+    bool sound;               /* of the last one that was completed */
+    uint64_t kept;            /* the store's digest as of begin, */
+    uint64_t digest;          /* and that of the bytes met since */
     unsigned begun;           /* snapshots begun since one was completed */
     uint64_t cursor;          /* of table_scan */
     struct store_table table; /* when detached */
@@ -142,6 +149,12 @@ static inline void snap_touch(struct store *s, struct store_item *it)
         snap_touch_slow(s, it);
     }
 }
+/* store_scrub.c: digests of the bytes as they are, not of the sums kept with them. */
+uint64_t scrub_item_digest(const struct store_item *it); /* not of a big one */
+uint64_t scrub_chunks_sum(struct slice bytes, size_t offset);
+uint64_t scrub_origin_digest(const struct store_origin *o); /* all of it was written */
+/* It is where a search looks for it, and the expiry heap agrees. */
+bool scrub_item_placed(const struct store *s, const struct store_item *it);
 /* Records of a snapshot, read back by store_load. [docs/format/snapshot.md] */
 enum snap_record {
     SNAP_INT = 1,         /* i64 */

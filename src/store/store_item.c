@@ -113,6 +113,28 @@ uint64_t item_field_digest(struct slice field, struct slice value)
     return hash64_mix(hash64(field.data, field.len), hash64(value.data, value.len));
 }
 
+uint64_t item_int_digest(int64_t number)
+{
+    return hash64_mix((uint64_t)number, DIGEST_INT);
+}
+
+uint64_t item_bytes_digest(uint64_t sum, size_t len)
+{
+    return hash64_mix(sum + len, DIGEST_BYTES);
+}
+
+uint64_t item_fields_digest(uint64_t sum, size_t count)
+{
+    return hash64_mix(sum + count, DIGEST_HASH);
+}
+
+uint64_t item_digest_as(struct slice key, uint64_t expire_ms, uint64_t content)
+{
+    uint64_t when = expire_ms * 0x9e3779b97f4a7c15ULL;
+
+    return hash64_mix(hash64(key.data, key.len) ^ when, content);
+}
+
 /* The same for a number kept as one and for its text; and the same for bytes kept
  * inline or apart. */
 static uint64_t content_digest(const struct store_item *it)
@@ -122,23 +144,23 @@ static uint64_t content_digest(const struct store_item *it)
 
     switch (item_kind(it)) {
     case ITEM_INT:
-        return hash64_mix((uint64_t)item_int(it), DIGEST_INT);
+        return item_int_digest(item_int(it));
     case ITEM_INLINE:
         if (value.len <= INT_TEXT_BYTES_MAX && item_parse_int(value, &number)) {
-            return hash64_mix((uint64_t)number, DIGEST_INT);
+            return item_int_digest(number);
         }
-        return hash64_mix(long_chunk_term(value, 0) + value.len, DIGEST_BYTES);
+        return item_bytes_digest(long_chunk_term(value, 0), value.len);
     case ITEM_LONG: {
         const struct store_long *lg = item_pointer(it);
 
-        return hash64_mix(lg->sum + lg->len, DIGEST_BYTES);
+        return item_bytes_digest(lg->sum, lg->len);
     }
     case ITEM_PACK:
-        return hash64_mix(pack_sum(value) + pack_count(value), DIGEST_HASH);
+        return item_fields_digest(pack_sum(value), pack_count(value));
     case ITEM_TABLE: {
         const struct store_fields *f = item_pointer(it);
 
-        return hash64_mix(f->sum + f->table.count, DIGEST_HASH);
+        return item_fields_digest(f->sum, f->table.count);
     }
     }
     UNREACHABLE("kind of item");
@@ -146,8 +168,5 @@ static uint64_t content_digest(const struct store_item *it)
 
 uint64_t item_digest(const struct store_item *it)
 {
-    struct slice key = item_key(it);
-    uint64_t when = item_expire_ms(it) * 0x9e3779b97f4a7c15ULL;
-
-    return hash64_mix(hash64(key.data, key.len) ^ when, content_digest(it));
+    return item_digest_as(item_key(it), item_expire_ms(it), content_digest(it));
 }

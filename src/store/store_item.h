@@ -152,4 +152,10 @@ struct slice item_print_int(int64_t value, char scratch[STORE_INT_TEXT_MAX]);
 /* Digests; they depend on content alone. */
 uint64_t item_digest(const struct store_item *it);
 uint64_t item_field_digest(struct slice field, struct slice value);
+/* The parts of item_digest: of an integer; of bytes, from the sum of their chunks' terms; of
+ * fields, from the sum of theirs; of any of these under a key. */
+uint64_t item_int_digest(int64_t number);
+uint64_t item_bytes_digest(uint64_t sum, size_t len);
+uint64_t item_fields_digest(uint64_t sum, size_t count);
+uint64_t item_digest_as(struct slice key, uint64_t expire_ms, uint64_t content);
 #endif

@@ -124,13 +124,22 @@ void snap_touch_slow(struct store *s, struct store_item *it)
     } else if (it->epoch != s->epoch && PLANTED(SNAP_MISSES_CHANGE)) {
         it->epoch = s->epoch;
     } else if (it->epoch != s->epoch) {
-        struct buf *room = pending_room(s);
-        size_t before = room->len;
+        if (!s->snap.looks_only) {
+            struct buf *room = pending_room(s);
+            size_t before = room->len;
 
-        put_small_item(room, it);
-        s->bytes += room->len - before;
+            put_small_item(room, it);
+            s->bytes += room->len - before;
+        }
+        s->snap.digest += scrub_item_digest(it);
         it->epoch = s->epoch;
     }
+}
+
+static void origin_add_field(struct store_origin *o, const struct store_item *field)
+{
+    o->sum += item_field_digest(item_key(field), item_value(field));
+    o->count++;
 }
 
 void snap_touch_field_slow(struct store *s, struct store_fields *f, struct store_item *field)
@@ -142,6 +151,11 @@ void snap_touch_field_slow(struct store *s, struct store_fields *f, struct store
         field->epoch = s->epoch;
         return;
     }
+    origin_add_field(f->big.origin, field);
+    field->epoch = s->epoch;
+    if (s->snap.looks_only) {
+        return;
+    }
     room = pending_room(s);
     before = room->len;
     put_head(room, SNAP_HASH_PART, f->big.origin->expire_ms, buf_slice(&f->big.origin->key));
@@ -149,7 +163,6 @@ void snap_touch_field_slow(struct store *s, struct store_fields *f, struct store
     put_bytes(room, item_key(field));
     put_bytes(room, item_value(field));
     s->bytes += room->len - before;
-    field->epoch = s->epoch;
 }
 
 static struct slice piece_of(const struct store_origin *o, size_t number)
@@ -196,7 +209,7 @@ static void set_epoch(void *arg, struct store_item *it)
     }
 }
 
-void store_snap_begin(struct store *s)
+static void begin(struct store *s, bool looks_only)
 {
     struct store_snap *snap = &s->snap;
 
@@ -209,10 +222,23 @@ void store_snap_begin(struct store *s)
         snap->begun = 0;
     }
     snap->active = true;
-    snap->walk_over = snap->detached = false;
+    snap->walk_over = snap->detached = snap->misplaced = snap->sound = false;
+    snap->looks_only = looks_only;
     snap->cursor = 0;
+    snap->kept = s->digest;
+    snap->digest = 0;
     snap->begun++;
     s->epoch++;
+}
+
+void store_snap_begin(struct store *s)
+{
+    begin(s, false);
+}
+
+void store_scrub_begin(struct store *s)
+{
+    begin(s, true);
 }
 
 static void origin_end(struct store *s, struct store_origin *o)
@@ -278,21 +304,27 @@ bool snap_take_table(struct store *s)
 
 struct walk {
     struct store *s;
-    struct buf *out;
-    size_t end;   /* go on until out is this long, */
-    size_t steps; /* or this many buckets have been looked at */
+    struct buf *out; /* NULL: only look */
+    size_t end;      /* go on until out is this long, or so much was looked at, */
+    size_t steps;    /* or this many buckets have been looked at */
+    size_t looked;
+    struct store_origin *origin; /* of the fields met */
     uint32_t count;
 };
 
 static bool walk_spent(const struct walk *w)
 {
-    return w->out->len >= w->end || w->steps == 0;
+    return (w->out != NULL ? w->out->len : w->looked) >= w->end || w->steps == 0;
 }
 
 static void walk_item(void *arg, struct store_item *it)
 {
     struct walk *w = arg;
+    struct store_snap *snap = &w->s->snap;
 
+    if (snap->looks_only && !snap->detached && !scrub_item_placed(w->s, it)) {
+        snap->misplaced = true;
+    }
     if (item_is_big(it)) {
         const struct store_big *big = item_pointer(it);
 
@@ -300,7 +332,11 @@ static void walk_item(void *arg, struct store_item *it)
             adopt(w->s, it);
         }
     } else if (it->epoch != w->s->epoch) {
-        put_small_item(w->out, it);
+        if (w->out != NULL) {
+            put_small_item(w->out, it);
+        }
+        w->looked += item_bytes(it);
+        snap->digest += scrub_item_digest(it);
         it->epoch = w->s->epoch;
     }
 }
@@ -310,27 +346,43 @@ static void walk_field(void *arg, struct store_item *field)
     struct walk *w = arg;
 
     if (field->epoch != w->s->epoch) {
-        put_bytes(w->out, item_key(field));
-        put_bytes(w->out, item_value(field));
+        if (w->out != NULL) {
+            put_bytes(w->out, item_key(field));
+            put_bytes(w->out, item_value(field));
+        }
+        w->looked += item_bytes(field);
+        origin_add_field(w->origin, field);
         field->epoch = w->s->epoch;
         w->count++;
     }
 }
 
-/* Some more fields, one record. True: those were the last. */
-static bool walk_fields(struct walk *w, struct store_origin *o)
+static void scan_fields(struct walk *w, struct store_origin *o)
 {
     const struct store_fields *f = (const struct store_fields *)(const void *)o->big;
-    size_t start = w->out->len, count_pos;
 
-    put_head(w->out, SNAP_HASH_PART, o->expire_ms, buf_slice(&o->key));
-    count_pos = w->out->len;
-    put_u32le(w->out, 0);
     w->count = 0;
+    w->origin = o;
     do {
         o->cursor = table_scan(&f->table, o->cursor, walk_field, w);
         w->steps--;
     } while (o->cursor != 0 && !walk_spent(w));
+}
+
+/* Some more fields, one record. True: those were the last. */
+static bool walk_fields(struct walk *w, struct store_origin *o)
+{
+    size_t start, count_pos;
+
+    if (w->out == NULL) {
+        scan_fields(w, o);
+        return o->cursor == 0;
+    }
+    start = w->out->len;
+    put_head(w->out, SNAP_HASH_PART, o->expire_ms, buf_slice(&o->key));
+    count_pos = w->out->len;
+    put_u32le(w->out, 0);
+    scan_fields(w, o);
     store_u32le(w->out->data + count_pos, w->count);
     if (w->count == 0) {
         w->out->len = start;
@@ -344,10 +396,15 @@ static bool walk_string(struct walk *w, struct store_origin *o)
         size_t number = o->done / SNAP_PIECE_BYTES;
         struct slice piece = piece_of(o, number);
         uint8_t *copy = map64_remove(&o->saved, number + 1);
+        struct slice old = copy == NULL ? piece : (struct slice){copy, piece.len};
 
-        put_head(w->out, SNAP_STRING_PART, o->expire_ms, buf_slice(&o->key));
-        put_varint(w->out, o->done);
-        put_bytes(w->out, copy == NULL ? piece : (struct slice){copy, piece.len});
+        if (w->out != NULL) {
+            put_head(w->out, SNAP_STRING_PART, o->expire_ms, buf_slice(&o->key));
+            put_varint(w->out, o->done);
+            put_bytes(w->out, old);
+        }
+        o->sum += scrub_chunks_sum(old, o->done);
+        w->looked += old.len;
         w->s->bytes -= copy == NULL ? 0 : piece.len;
         mem_free(copy);
         o->done += piece.len;
@@ -362,17 +419,22 @@ static void walk_origin(struct walk *w)
     bool last = o->big->is_table ? walk_fields(w, o) : walk_string(w, o);
 
     if (last) {
+        w->s->snap.digest += scrub_origin_digest(o);
         o->big->epoch = w->s->epoch;
         origin_end(w->s, o);
     }
 }
 
-bool store_snap_next(struct store *s, size_t bytes, struct buf *out)
+static bool walk_on(struct store *s, size_t bytes, struct buf *out)
 {
     struct store_snap *snap = &s->snap;
-    struct walk w = {s, out, out->len + bytes, STEPS_MIN + bytes / STEP_BYTES, 0};
+    struct walk w = {.s = s,
+                     .out = out,
+                     .end = out != NULL ? out->len + bytes : bytes,
+                     .steps = STEPS_MIN + bytes / STEP_BYTES};
 
     CHECK(snap->active);
+    CHECK(snap->looks_only == (out == NULL));
     do {
         if (!list_empty(&snap->pending)) {
             pending_take(s, out);
@@ -387,8 +449,25 @@ bool store_snap_next(struct store *s, size_t bytes, struct buf *out)
         } else {
             snap_end(s);
             snap->begun = 0; /* everything has this epoch now */
+            snap->sound = snap->digest == snap->kept && !snap->misplaced;
             return false;
         }
     } while (!walk_spent(&w));
     return true;
+}
+
+bool store_snap_next(struct store *s, size_t bytes, struct buf *out)
+{
+    return walk_on(s, bytes, out);
+}
+
+bool store_scrub_next(struct store *s, size_t bytes)
+{
+    return walk_on(s, bytes, NULL);
+}
+
+bool store_snap_sound(const struct store *s)
+{
+    CHECK(!s->snap.active);
+    return s->snap.sound;
 }

@@ -19,7 +19,7 @@ struct world {
     struct model model;
     uint64_t now_ms;
     uint64_t key_range;
-    bool snapping;
+    bool snapping, scrubbing;
     struct model as_of_begin;
     uint64_t digest_as_of_begin;
     struct store *loaded;
@@ -161,6 +161,7 @@ static void snap_some(struct world *w, size_t bytes)
     buf_free(&chunk);
     if (!more) {
         assert_false(store_snap_active(w->store));
+        assert_true(store_snap_sound(w->store));
         same_content(w->loaded, &w->as_of_begin);
         assert_true(store_digest(w->loaded) == w->digest_as_of_begin);
         store_destroy(w->loaded);
@@ -169,9 +170,26 @@ static void snap_some(struct world *w, size_t bytes)
     }
 }
 
+/* No write may make a scrub see rot where there is none. */
+static void scrub_step(struct world *w)
+{
+    if (prng_chance(&w->rng, 1, 300)) {
+        store_snap_abort(w->store);
+        w->scrubbing = false;
+    } else if (!store_scrub_next(w->store, (size_t)prng_below(&w->rng, 3000))) {
+        assert_true(store_snap_sound(w->store));
+        w->scrubbing = false;
+    }
+}
+
 static void snap_step(struct world *w)
 {
-    if (!w->snapping) {
+    if (w->scrubbing) {
+        scrub_step(w);
+    } else if (!w->snapping && prng_chance(&w->rng, 1, 3)) {
+        store_scrub_begin(w->store);
+        w->scrubbing = true;
+    } else if (!w->snapping) {
         store_snap_begin(w->store);
         w->as_of_begin = model_clone(&w->model);
         w->digest_as_of_begin = store_digest(w->store);
