@@ -69,7 +69,7 @@ static void check_leader(struct sim_world *w, struct sim_host *h, uint32_t part,
         (void)map64_put(leaders, v->term.n, who);
         w->raft.elections++;
         sim_say(w, SIM_LOG_SHORT, "n%u leads p%u in term %lu", h->id, part, v->term.n);
-        sim_fault_leader(w, h);
+        sim_fault_elected(w, h, part, v->term.n);
     } else if (*who != v->self.n) {
         sim_found(w, "election safety: p%u term %lu has two leaders, %lx and %lx (n%u)", part,
                   v->term.n, *who, v->self.n, h->id);

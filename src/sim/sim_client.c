@@ -10,7 +10,7 @@ static void act_event(struct sim_world *w, uint64_t client, uint64_t unused);
 
 void sim_client_init(struct sim_world *w, uint32_t id)
 {
-    w->clients[id] = (struct sim_client){.id = id, .rng = {prng_next(&w->rng)}};
+    w->clients[id] = (struct sim_client){.id = id, .rng = sim_dice(w, SIM_FOR_CLIENT, id)};
 }
 
 void sim_client_free(struct sim_client *c)
@@ -247,9 +247,15 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
 
     for (uint64_t i = 0; i < batch; i++) {
         bool last = w->phase >= SIM_READING;
-        uint32_t object = (uint32_t)prng_below(&c->rng, w->opt.keys);
+        uint64_t name = sim_name(c->id + 1, ++c->ops);
+        uint32_t object;
         struct sim_op *op;
 
+        c->rng = sim_dice(w, SIM_FOR_OP, name);
+        object = (uint32_t)prng_below(&c->rng, w->opt.keys);
+        if (!last && !sim_options_op_in(&w->opt, name)) {
+            continue;
+        }
         if (last) {
             object = c->reads_done * w->opt.clients + c->id;
             if (object >= w->opt.keys) {
@@ -260,14 +266,13 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
         op = new_op(w, c, object, last);
         c->waiting[c->waiting_count++] = op->id - 1;
         put_op(w, &out, op);
+        op->name = name;
         sim_say(w, SIM_LOG_FULL, "c%u op %u %s object %u a=%lu", c->id, op->id,
                 sim_op_name(op->kind), op->object, op->a[0]);
         if (w->opt.bug == SIM_BUG_APPLY_TWICE && sim_op_writes(op->kind) &&
             prng_chance(&c->rng, 1, 50)) {
-            out.len = 0; /* planted: as if a lost reply had been retried */
-            put_op(w, &out, op);
             c->waiting[c->waiting_count++] = UINT32_MAX;
-            put_op(w, &out, op);
+            put_op(w, &out, op); /* planted: as if a lost reply had been retried */
             break;
         }
     }
@@ -275,6 +280,8 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
     if (out.len > 0) {
         sim_in(w, 2 * w->opt.request_timeout_us + 3000000, timeout_event, c->id, c->tries);
         sim_net_client_send(w, c->conn, &out);
+    } else if (w->phase < SIM_READING) { /* left out: it thinks, as if it had been answered */
+        act_in(w, c, 1 + prng_below(&c->rng, 2 * w->opt.think_us));
     }
     buf_free(&out);
 }

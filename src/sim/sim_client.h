@@ -17,6 +17,7 @@ struct sim_client {
     struct prng rng;
     uint32_t conn; /* in the net; valid unless idle */
     enum { SIM_CLIENT_IDLE, SIM_CLIENT_DIALING, SIM_CLIENT_CONNECTED } link;
+    uint32_t ops;         /* so far, those left out too: the second half of an operation's name */
     uint32_t tries;       /* generation of timeouts */
     uint32_t waiting[64]; /* ops sent and not answered, in order; positions in history */
     uint32_t waiting_count;

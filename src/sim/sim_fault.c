@@ -2,6 +2,10 @@
 
 #include "sim/sim_world.h"
 
+/* Faults have names. Those of the chain are 1, 2, 3 and so on; a strike at whoever won the election
+ * of a term is PARTITION + 1 . TERM. Whatever a fault draws, it draws from dice of that name: the
+ * n-th is the same fault at the same time, whichever others were left out of the run. */
+
 uint64_t sim_fault_length_us(struct sim_world *w)
 {
     return prng_between(&w->rng, 1000, w->opt.fault_long_us);
@@ -88,7 +92,33 @@ static void disk_full(struct sim_world *w)
     sim_in(w, sim_fault_length_us(w), room_event, h->id, 0);
 }
 
-static void one_fault(struct sim_world *w, enum sim_fault fault)
+/* --- what waits for a turn --- */
+
+static void ambush(struct sim_world *w, struct sim_host *h, bool crash, uint64_t name)
+{
+    struct sim_ambush *a = &h->ambush;
+
+    *a = (struct sim_ambush){.fault = name,
+                             .crash = crash,
+                             .power = w->opt.fault[SIM_FAULT_POWER] && prng_chance(&w->rng, 1, 2),
+                             .turns = (uint32_t)prng_between(&w->rng, 1, 64),
+                             .dice = prng_next(&w->rng) >> 8};
+    if (crash) {
+        a->place = SIM_AMBUSH_EFFECT;
+        a->for_us = prng_between(&w->rng, 100, 2 * w->opt.fault_long_us / 3);
+    } else {
+        a->place = (enum sim_ambush_place)prng_below(&w->rng, SIM_AMBUSH_PLACES);
+        a->for_us = prng_between(&w->rng, 1000, w->opt.fault_long_us);
+    }
+}
+
+void sim_fault_struck(struct sim_world *w, uint64_t name)
+{
+    w->faults++;
+    sim_set_add(&w->struck, name, name);
+}
+
+static void one_fault(struct sim_world *w, enum sim_fault fault, uint64_t name)
 {
     struct sim_host *h = sim_fault_any_host(w);
 
@@ -145,52 +175,94 @@ static void one_fault(struct sim_world *w, enum sim_fault fault)
         sim_host_stop(w, h);
         break;
     case SIM_FAULT_LEADER:
-        sim_fault_leader(w, sim_fault_any_leader(w));
+        sim_fault_leader(w, sim_fault_any_leader(w), name);
         break;
-    case SIM_FAULT_TURN_CRASH: /* these three happen by themselves, all the time */
+    case SIM_FAULT_TURN_CRASH:
     case SIM_FAULT_TURN_PAUSE:
+        ambush(w, h, fault == SIM_FAULT_TURN_CRASH, name);
+        break;
     case SIM_FAULT_FRAMES:
     case SIM_FAULT_COUNT:
         break;
     }
 }
 
-static void fault_event(struct sim_world *w, uint64_t a, uint64_t b)
+static bool inside_turns(enum sim_fault fault)
+{
+    return fault == SIM_FAULT_TURN_CRASH || fault == SIM_FAULT_TURN_PAUSE;
+}
+
+/* Classes that are no single faults, but there all the time. */
+static bool continuous(enum sim_fault fault)
+{
+    return fault == SIM_FAULT_FRAMES;
+}
+
+/* The class of the next fault, from w->rng; SIM_FAULT_COUNT: the seed has none of that kind.
+ * Classes left out by hand are drawn all the same, and then do nothing: the others stay what they
+ * were. */
+static enum sim_fault pick_class(struct sim_world *w, bool in_turn)
 {
     enum sim_fault fault = (enum sim_fault)prng_below(&w->rng, SIM_FAULT_COUNT);
 
-    (void)a;
-    (void)b;
+    if (!in_turn && w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 1, 2)) {
+        return SIM_FAULT_LEADER; /* so that it is never quiet for long */
+    }
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        if ((w->opt.faults_drawn & sim_fault_bit(fault)) != 0 && !continuous(fault) &&
+            inside_turns(fault) == in_turn) {
+            return fault;
+        }
+        fault = (enum sim_fault)((fault + 1) % SIM_FAULT_COUNT);
+    }
+    return SIM_FAULT_COUNT;
+}
+
+static bool deferred(enum sim_fault fault)
+{
+    return inside_turns(fault) || fault == SIM_FAULT_LEADER;
+}
+
+/* Two chains in one: faults that take time, and those that wait inside a turn. */
+static void fault_event(struct sim_world *w, uint64_t name, uint64_t unused)
+{
+    uint64_t both_us = w->opt.fault_gap_us + w->opt.turn_gap_us;
+    uint64_t gap_us = w->opt.fault_gap_us * w->opt.turn_gap_us / both_us;
+    enum sim_fault fault;
+
+    (void)unused;
     if (w->phase != SIM_FAULTS) {
         return;
     }
-    if (w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 1, 2)) {
-        fault = SIM_FAULT_LEADER; /* so that it is never quiet for long */
+    w->rng = sim_dice(w, SIM_FOR_FAULT, name);
+    sim_in(w, 1 + sim_around(w, gap_us), fault_event, name + 1, 0);
+    fault = pick_class(w, prng_chance(&w->rng, w->opt.fault_gap_us, both_us));
+    if (fault == SIM_FAULT_COUNT || !w->opt.fault[fault] || !sim_options_fault_in(&w->opt, name)) {
+        return;
     }
-    for (unsigned i = 0; i < SIM_FAULT_COUNT && !w->opt.fault[fault]; i++) {
-        fault = (enum sim_fault)((fault + 1) % SIM_FAULT_COUNT);
+    sim_trace(w, 0xfa017, fault);
+    if (!deferred(fault)) {
+        sim_fault_struck(w, name);
     }
-    if (w->opt.fault[fault]) {
-        w->faults++;
-        sim_trace(w, 0xfa017, fault);
-        one_fault(w, fault);
-    }
-    sim_in(w, 1 + sim_around(w, w->opt.fault_gap_us), fault_event, 0, 0);
+    one_fault(w, fault, name);
 }
 
 void sim_fault_begin(struct sim_world *w)
 {
-    sim_in(w, sim_around(w, w->opt.fault_gap_us), fault_event, 0, 0);
+    w->rng = sim_dice(w, SIM_FOR_FAULT, 0);
+    sim_in(w, sim_around(w, w->opt.fault_gap_us), fault_event, 1, 0);
 }
 
 void sim_fault_heal(struct sim_world *w)
 {
+    w->rng = sim_dice(w, SIM_FOR_HEAL, 0);
     sim_net_heal(w);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         struct sim_host *h = &w->hosts[i];
 
         h->disk.full = false;
         h->fail_next_write = false;
+        h->ambush = (struct sim_ambush){0};
         h->disk_stall_until_us = 0;
         if (h->clock.drift_ppm != 0) {
             sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm / 2);

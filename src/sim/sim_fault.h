@@ -13,7 +13,9 @@ void sim_fault_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
 /* The same, and no connection breaks: TCP outlives a short cut, and sends again after it. */
 void sim_fault_freeze(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us);
 /* A replica on h has just won an election: perhaps it is struck, now or soon. */
-void sim_fault_leader(struct sim_world *w, struct sim_host *h);
+void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term);
+/* A fault of that name happened: every fault has one, so that it can be left out. */
+void sim_fault_struck(struct sim_world *w, uint64_t name);
 /* End every fault: links work, everyone runs, disks have room. */
 void sim_fault_heal(struct sim_world *w);
 
@@ -21,6 +23,8 @@ void sim_fault_heal(struct sim_world *w);
 uint64_t sim_fault_length_us(struct sim_world *w);
 struct sim_host *sim_fault_any_host(struct sim_world *w);
 struct sim_host *sim_fault_any_leader(struct sim_world *w); /* any host, where nobody leads */
+/* Strike h, now or soon, as a fault of that name. */
+void sim_fault_leader(struct sim_world *w, struct sim_host *h, uint64_t name);
 void sim_fault_partition(struct sim_world *w, bool one_way);
 void sim_fault_slow_link(struct sim_world *w);
 void sim_fault_crash_some(struct sim_world *w, bool power, bool many);

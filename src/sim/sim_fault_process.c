@@ -84,37 +84,51 @@ static void strike(struct sim_world *w, struct sim_host *h, uint64_t kind)
         sim_host_start_in(w, h, strike_us(w));
         break;
     }
-    w->faults++;
     sim_trace(w, 0x571, kind);
 }
 
-static void strike_event(struct sim_world *w, uint64_t host, uint64_t kind)
+static void strike_event(struct sim_world *w, uint64_t host_kind, uint64_t name)
 {
     if (w->phase == SIM_FAULTS) {
-        strike(w, &w->hosts[host], kind);
+        w->rng = sim_dice(w, SIM_FOR_STRIKE, name ^ 1ULL << 63);
+        sim_fault_struck(w, name);
+        strike(w, &w->hosts[host_kind & 255], host_kind >> 8);
     }
 }
 
-void sim_fault_leader(struct sim_world *w, struct sim_host *h)
+void sim_fault_leader(struct sim_world *w, struct sim_host *h, uint64_t name)
 {
     uint64_t round_us = 2 * (w->opt.latency_us + w->opt.jitter_us) + w->opt.disk_sync_us;
-    uint64_t kind;
+    uint64_t kind = prng_below(&w->rng, STRIKES);
 
-    if (w->phase != SIM_FAULTS || !w->opt.fault[SIM_FAULT_LEADER] || w->opt.hosts < 3 ||
-        !prng_chance(&w->rng, w->opt.strike_permille, 1000)) {
+    if (w->opt.hosts < 3) {
         return;
     }
-    kind = prng_below(&w->rng, STRIKES);
     if (w->opt.profile == SIM_PROFILE_PAUSES && prng_chance(&w->rng, 1, 2)) {
         kind = STRIKE_DOZE;
     } else if (w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 1, 2)) {
         kind = STRIKE_CUT;
     }
     if (kind == STRIKE_DOZE) { /* once it has a lease */
-        sim_in(w, round_us + prng_below(&w->rng, 1000000), strike_event, h->id, kind);
+        sim_in(w, round_us + prng_below(&w->rng, 1000000), strike_event, h->id | kind << 8, name);
     } else if (kind <= STRIKE_MUTE && prng_chance(&w->rng, 1, 2)) {
+        sim_fault_struck(w, name);
         strike(w, h, kind); /* before it could say anything */
     } else {
-        sim_in(w, 1 + prng_below(&w->rng, 3 * round_us), strike_event, h->id, kind);
+        sim_in(w, 1 + prng_below(&w->rng, 3 * round_us), strike_event, h->id | kind << 8, name);
+    }
+}
+
+void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term)
+{
+    uint64_t name = sim_name(part + 1, (uint32_t)term);
+
+    if (w->phase != SIM_FAULTS || !w->opt.fault[SIM_FAULT_LEADER] || w->opt.hosts < 3 ||
+        !sim_options_fault_in(&w->opt, name)) {
+        return;
+    }
+    w->rng = sim_dice(w, SIM_FOR_STRIKE, name);
+    if (prng_chance(&w->rng, w->opt.strike_permille, 1000)) {
+        sim_fault_leader(w, h, name);
     }
 }

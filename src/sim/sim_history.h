@@ -36,7 +36,8 @@ enum sim_outcome { SIM_OP_OPEN, SIM_OP_OK, SIM_OP_FAIL, SIM_OP_UNKNOWN };
 
 enum { SIM_STATE_WORDS = 3 };
 struct sim_op {
-    uint32_t id; /* from 1; unique in the run */
+    uint32_t id;   /* from 1; unique in the run */
+    uint64_t name; /* sim_name(client + 1, its how manieth): what --skip-ops calls it */
     uint32_t client, object;
     enum sim_op_kind kind;
     uint8_t field; /* hashes: 0..2 */

@@ -23,7 +23,7 @@ void sim_host_init(struct sim_world *w, uint32_t id)
 {
     struct sim_host *h = &w->hosts[id];
 
-    *h = (struct sim_host){.id = id, .rng = {prng_next(&w->rng)}, .odd_number = 1};
+    *h = (struct sim_host){.id = id, .rng = sim_dice(w, SIM_FOR_HOST, id), .odd_number = 1};
     h->clock.anchor_mono_us = prng_below(&h->rng, 1ULL << 40);
     if (w->opt.fault[SIM_FAULT_DRIFT]) {
         h->clock.drift_ppm =
@@ -188,18 +188,33 @@ static void turn_event(struct sim_world *w, uint64_t host, uint64_t life)
     host_proceed(w, h);
 }
 
-static bool turn_fault(struct sim_world *w, struct sim_host *h, enum sim_fault fault, uint32_t ppm)
+/* Whether an ambush strikes here: at this place of a turn, or, of the effects, before this one. */
+static bool ambushed(struct sim_world *w, struct sim_host *h, enum sim_ambush_place place)
 {
-    return w->phase == SIM_FAULTS && w->opt.fault[fault] && prng_chance(&h->rng, ppm, 1000000);
+    const struct sim_ambush *a = &h->ambush;
+
+    return a->fault != 0 && a->place == place && a->turns == 0 && w->phase == SIM_FAULTS &&
+           (place != SIM_AMBUSH_EFFECT || h->effect_pos == a->dice % (h->effects.count + 1));
 }
 
-static bool maybe_pause(struct sim_world *w, struct sim_host *h)
+/* False: it did not strike, or the pause is not possible now. */
+static bool spring(struct sim_world *w, struct sim_host *h, enum sim_ambush_place place)
 {
-    if (!turn_fault(w, h, SIM_FAULT_TURN_PAUSE, w->opt.turn_pause_ppm)) {
+    struct sim_ambush a = h->ambush;
+
+    if (!ambushed(w, h, place)) {
         return false;
     }
-    w->faults++;
-    sim_host_pause(w, h, prng_between(&h->rng, 1000, w->opt.fault_long_us));
+    h->ambush = (struct sim_ambush){0};
+    sim_fault_struck(w, a.fault);
+    if (a.crash) {
+        sim_say(w, SIM_LOG_SHORT, "n%u crashes after effect %zu of %zu", h->id, h->effect_pos,
+                h->effects.count);
+        sim_host_crash(w, h, a.power);
+        sim_host_start_in(w, h, a.for_us);
+        return true;
+    }
+    sim_host_pause(w, h, a.for_us);
     return true;
 }
 
@@ -600,31 +615,15 @@ static void run_node(struct sim_world *w, struct sim_host *h)
 static bool run_effects(struct sim_world *w, struct sim_host *h)
 {
     uint32_t life = h->life;
-    bool crash = turn_fault(w, h, SIM_FAULT_TURN_CRASH, w->opt.turn_crash_ppm);
-    size_t crash_at = h->effect_pos;
 
-    if (crash) {
-        crash_at += (size_t)prng_below(&h->rng, h->effects.count - h->effect_pos + 1);
-    }
     while (h->effect_pos < h->effects.count) {
-        if (crash && h->effect_pos == crash_at) {
-            break;
-        }
-        if (!run_effect(w, h, &h->effects.at[h->effect_pos]) || h->life != life) {
+        if (spring(w, h, SIM_AMBUSH_EFFECT) || !run_effect(w, h, &h->effects.at[h->effect_pos]) ||
+            h->life != life) {
             return false;
         }
         h->effect_pos++;
-        if (w->opt.fault[SIM_FAULT_TURN_PAUSE] && h->effect_pos < h->effects.count &&
-            prng_chance(&h->rng, 1, 16) && maybe_pause(w, h)) {
-            return false;
-        }
     }
-    if (crash) {
-        w->faults++;
-        sim_say(w, SIM_LOG_SHORT, "n%u crashes after effect %zu of %zu", h->id, crash_at,
-                h->effects.count);
-        sim_host_crash(w, h, w->opt.fault[SIM_FAULT_POWER] && prng_chance(&h->rng, 1, 2));
-        sim_host_start_in(w, h, prng_between(&h->rng, 100, 2 * w->opt.fault_long_us / 3));
+    if (spring(w, h, SIM_AMBUSH_EFFECT)) {
         return false;
     }
     h->effects.count = h->effect_pos = 0;
@@ -651,7 +650,8 @@ static void host_proceed(struct sim_world *w, struct sim_host *h)
             take_inputs(h);
         }
         h->stage = SIM_STAGE_COLLECTED;
-        if (maybe_doze(w, h) || maybe_pause(w, h)) {
+        h->ambush.turns -= h->ambush.turns > 0;
+        if (maybe_doze(w, h) || spring(w, h, SIM_AMBUSH_COLLECTED)) {
             return;
         }
     }
@@ -667,7 +667,7 @@ static void host_proceed(struct sim_world *w, struct sim_host *h)
         }
         h->stage = SIM_STAGE_RUNNING;
         release_held(w, h);
-        if (maybe_pause(w, h)) {
+        if (spring(w, h, SIM_AMBUSH_RAN)) {
             return;
         }
     }

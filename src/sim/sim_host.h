@@ -60,6 +60,21 @@ enum sim_stage {
     SIM_STAGE_RUNNING,   /* effects partly run */
 };
 
+/* Waits for a turn of the node and strikes in the middle of it. */
+enum sim_ambush_place {
+    SIM_AMBUSH_COLLECTED, /* inputs taken, clock not yet read */
+    SIM_AMBUSH_RAN,       /* the node ran, nothing of it has left */
+    SIM_AMBUSH_EFFECT,    /* before one of the effects, or after the last */
+    SIM_AMBUSH_PLACES
+};
+struct sim_ambush {
+    uint64_t fault; /* its name; 0: none is set */
+    bool crash, power;
+    enum sim_ambush_place place;
+    uint32_t turns; /* to let pass */
+    uint64_t for_us, dice;
+};
+
 struct sim_host {
     uint32_t id;
     struct node *node; /* NULL: down */
@@ -70,6 +85,7 @@ struct sim_host {
     bool paused, stopping, wiped, founded;
     bool impostor; /* wiped, and started with --found as if nothing had happened */
     uint64_t paused_until_us;
+    struct sim_ambush ambush;
     uint64_t doze_us;       /* pause this long between collecting and the clock, next turn */
     bool restarting;        /* a start is scheduled */
     uint64_t next_turn_us;  /* 0: none scheduled */

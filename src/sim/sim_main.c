@@ -20,6 +20,7 @@ struct main_options {
     uint64_t count;
     uint32_t jobs;
     bool verify, keep_going, seed_given;
+    struct sim_set only_faults, skip_faults, only_ops, skip_ops;
 };
 
 /* Shared with the worker processes. */
@@ -48,6 +49,8 @@ static const char usage[] =
     "  --keep-going     report every finding, not only the first\n"
     "  --no-order       do not judge the order of what one client pipelined\n"
     "  --without CLASS  leave a class of faults out, to shrink a finding\n"
+    "  --only-faults, --skip-faults, --only-ops, --skip-ops LIST\n"
+    "                   these faults or operations alone, or all but these: 3,7-9,2.14\n"
     "  --bug NAME       plant a bug on purpose; the run must find it:\n";
 
 static void print_usage(FILE *to)
@@ -88,7 +91,7 @@ static bool parse_fault(const char *text, uint64_t *mask)
 {
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         if (strcmp(text, sim_fault_name((enum sim_fault)i)) == 0) {
-            *mask |= 1ULL << i;
+            *mask |= sim_fault_bit((enum sim_fault)i);
             return true;
         }
     }
@@ -101,12 +104,43 @@ static bool parse_log(const char *text, enum sim_log *out)
     return strcmp(text, "full") == 0 || strcmp(text, "short") == 0;
 }
 
+/* What to leave out. The set is the caller's and lives as long as the program. */
+static bool parse_set(const char *text, struct sim_set *set, const struct sim_set **out)
+{
+    *out = set;
+    return sim_set_parse(set, text);
+}
+
+static bool parse_choice(struct main_options *o, const char *name, const char *value, bool *known)
+{
+    *known = true;
+    if (strcmp(name, "--only-faults") == 0) {
+        return parse_set(value, &o->only_faults, &o->sim.only_faults);
+    }
+    if (strcmp(name, "--skip-faults") == 0) {
+        return parse_set(value, &o->skip_faults, &o->sim.skip_faults);
+    }
+    if (strcmp(name, "--only-ops") == 0) {
+        return parse_set(value, &o->only_ops, &o->sim.only_ops);
+    }
+    if (strcmp(name, "--skip-ops") == 0) {
+        return parse_set(value, &o->skip_ops, &o->sim.skip_ops);
+    }
+    *known = false;
+    return false;
+}
+
 /* An option with a value; false: unknown, or a bad value. */
 static bool parse_valued(struct main_options *o, const char *name, const char *value)
 {
     uint64_t n = 0;
     bool is_number = parse_number(value, &n);
+    bool known;
+    bool fine = parse_choice(o, name, value, &known);
 
+    if (known) {
+        return fine;
+    }
     if (strcmp(name, "--seed") == 0) {
         o->sim.seed = n;
         o->seed_given = true;
@@ -274,7 +308,7 @@ static void print_finding(const struct main_options *o, const struct worker_repo
     (void)printf("  replay: ./dev sim --seed %lu --time %lu", r->found_seed,
                  o->sim.fault_us / 1000000);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        if ((o->sim.fault_mask_off & (1ULL << i)) != 0) {
+        if ((o->sim.fault_mask_off & sim_fault_bit((enum sim_fault)i)) != 0) {
             (void)printf(" --without %s", sim_fault_name((enum sim_fault)i));
         }
     }

@@ -29,6 +29,15 @@ static void conn_drop_bytes(struct sim_conn *c)
     }
 }
 
+void sim_net_init(struct sim_world *w)
+{
+    for (uint32_t from = 0; from < SIM_PLACES; from++) {
+        for (uint32_t to = 0; to < SIM_PLACES; to++) {
+            w->net.dice[from][to] = sim_dice(w, SIM_FOR_LINK, sim_name(from, to));
+        }
+    }
+}
+
 void sim_net_free(struct sim_net *net)
 {
     for (uint32_t i = 0; i < net->count; i++) {
@@ -81,12 +90,13 @@ static struct sim_conn *number_find(struct sim_net *net, const struct sim_host *
 
 static uint64_t link_latency_us(struct sim_world *w, uint32_t from, uint32_t to)
 {
+    struct prng *dice = &w->net.dice[from][to];
     uint64_t us = 1 + w->opt.latency_us;
 
     if (w->opt.jitter_us > 0) {
-        us += prng_below(&w->rng, w->opt.jitter_us);
-        if (w->phase == SIM_FAULTS && prng_chance(&w->rng, 1, 200)) {
-            us += prng_below(&w->rng, 20 * w->opt.jitter_us);
+        us += prng_below(dice, w->opt.jitter_us);
+        if (w->phase == SIM_FAULTS && prng_chance(dice, 1, 200)) {
+            us += prng_below(dice, 20 * w->opt.jitter_us);
         }
     }
     return us + w->net.slow_us[from][to];
@@ -138,6 +148,13 @@ static void conn_break(struct sim_world *w, uint32_t conn, uint64_t tell0_us, ui
 }
 
 /* --- bytes --- */
+
+static struct prng *dice_of(struct sim_world *w, uint32_t conn, unsigned dir)
+{
+    const struct sim_conn *c = w->net.conns[conn];
+
+    return &w->net.dice[place_of(&c->end[dir])][place_of(&c->end[1 - dir])];
+}
 
 static void tell_unsent(struct sim_world *w, struct sim_end *e, struct sim_flow *f)
 {
@@ -193,10 +210,12 @@ static void flow_put(struct sim_world *w, uint32_t conn, unsigned dir, struct si
 /* Takes data. */
 static void flow_bytes(struct sim_world *w, uint32_t conn, unsigned dir, struct buf *data)
 {
+    struct prng *dice = dice_of(w, conn, dir);
+
     w->net.bytes += data->len;
-    while (data->len > 1 && prng_chance(&w->rng, w->opt.cut_permille, 1000)) {
+    while (data->len > 1 && prng_chance(dice, w->opt.cut_permille, 1000)) {
         struct sim_piece part = {0};
-        size_t cut = (size_t)prng_between(&w->rng, 1, data->len - 1);
+        size_t cut = (size_t)prng_between(dice, 1, data->len - 1);
 
         buf_append(&part.data, data->data, cut);
         buf_consume(data, cut);
@@ -288,21 +307,22 @@ static void one_frame(struct sim_world *w, uint32_t conn, unsigned dir, const ui
                       size_t len)
 {
     struct sim_flow *f = &w->net.conns[conn]->flow[dir];
+    struct prng *dice = dice_of(w, conn, dir);
     bool raft = len > 8 && data[8] == WIRE_RAFT && f->hello_sent;
     struct buf late = {0};
 
     f->hello_sent = true;
-    if (raft && prng_chance(&w->rng, w->opt.frame_drop_permille, 1000)) {
+    if (raft && prng_chance(dice, w->opt.frame_drop_permille, 1000)) {
         w->net.frames_dropped++;
         return;
     }
-    if (raft && f->late.len == 0 && prng_chance(&w->rng, w->opt.frame_late_permille, 1000)) {
+    if (raft && f->late.len == 0 && prng_chance(dice, w->opt.frame_late_permille, 1000)) {
         w->net.frames_late++;
         buf_append(&f->late, data, len);
         return;
     }
     frame_out(w, conn, dir, data, len);
-    if (raft && prng_chance(&w->rng, w->opt.frame_twice_permille, 1000)) {
+    if (raft && prng_chance(dice, w->opt.frame_twice_permille, 1000)) {
         w->net.frames_doubled++;
         frame_out(w, conn, dir, data, len);
     }
@@ -421,7 +441,8 @@ static void dial_arrives(struct sim_world *w, uint64_t conn, uint64_t host)
     }
     if (w->net.blocked[from][host] || w->net.blocked[host][from]) {
         c->broken = true;
-        tell_end_in(w, prng_between(&w->rng, 500000, 3000000), (uint32_t)conn, 0, WHY_TIMEOUT);
+        tell_end_in(w, prng_between(&w->net.dice[from][host], 500000, 3000000), (uint32_t)conn, 0,
+                    WHY_TIMEOUT);
         return;
     }
     if (h->node == NULL || h->stopping) {

@@ -52,8 +52,10 @@ struct sim_net {
     struct map64 numbers[SIM_HOSTS_MAX];  /* connection number -> conn + 1 */
     bool blocked[SIM_PLACES][SIM_PLACES]; /* from, to */
     uint64_t slow_us[SIM_PLACES][SIM_PLACES];
+    struct prng dice[SIM_PLACES][SIM_PLACES]; /* each link's own */
     uint64_t bytes, frames_dropped, frames_doubled, frames_late;
 };
+void sim_net_init(struct sim_world *w);
 void sim_net_free(struct sim_net *net);
 
 /* What a host's driver does. Unknown numbers are ignored: the connection is gone. */

@@ -12,8 +12,10 @@ static const char *const bug_whats[] = {SIM_BUG_LIST(SIM_BUG_WHAT) PLANTED_LIST(
 #define SIM_BUG_ROOM(id, name, what) "sim",
 #define PLANTED_ROOM(id, name, room, what) room,
 static const char *const bug_rooms[] = {SIM_BUG_LIST(SIM_BUG_ROOM) PLANTED_LIST(PLANTED_ROOM)};
-#define SIM_FAULT_NAME(id, name) name,
+#define SIM_FAULT_NAME(id, name, what) name,
 static const char *const fault_names[] = {SIM_FAULT_LIST(SIM_FAULT_NAME)};
+#define SIM_FAULT_WHAT(id, name, what) what,
+static const char *const fault_whats[] = {SIM_FAULT_LIST(SIM_FAULT_WHAT)};
 #define SIM_PROFILE_NAME(id, name) name,
 static const char *const profile_names[] = {SIM_PROFILE_LIST(SIM_PROFILE_NAME)};
 
@@ -50,6 +52,12 @@ const char *sim_fault_name(enum sim_fault fault)
 {
     CHECK(fault < SIM_FAULT_COUNT);
     return fault_names[fault];
+}
+
+const char *sim_fault_what(enum sim_fault fault)
+{
+    CHECK(fault < SIM_FAULT_COUNT);
+    return fault_whats[fault];
 }
 
 static uint64_t pick(struct prng *p, const uint64_t *of, size_t count)
@@ -103,14 +111,13 @@ static void draw_faults(struct sim_options *o, struct prng *p)
     o->disk_write_us = PICK(p, 10, 50, 200);
     o->disk_sync_us = PICK(p, 100, 200, 1000, 10000, 50000);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        bool on = prng_chance(p, density, 4);
-
-        o->fault[i] = on && (o->fault_mask_off & (1ULL << i)) == 0;
+        if (prng_chance(p, density, 4)) {
+            o->faults_drawn |= sim_fault_bit((enum sim_fault)i);
+        }
     }
     o->fault_gap_us = PICK(p, 200000, 500000, 1000000, 3000000);
     o->fault_long_us = PICK(p, 100000, 1000000, 3000000, 6000000);
-    o->turn_crash_ppm = (uint32_t)PICK(p, 20, 100, 500);
-    o->turn_pause_ppm = (uint32_t)PICK(p, 20, 200, 1000);
+    o->turn_gap_us = PICK(p, 200000, 1000000, 3000000, 10000000);
     o->strike_permille = (uint32_t)PICK(p, 100, 300, 700);
     o->frame_drop_permille = (uint32_t)PICK(p, 0, 10, 100, 300);
     o->frame_twice_permille = (uint32_t)PICK(p, 0, 10, 200);
@@ -120,7 +127,7 @@ static void draw_faults(struct sim_options *o, struct prng *p)
 
 static void turn_on(struct sim_options *o, enum sim_fault fault)
 {
-    o->fault[fault] = (o->fault_mask_off & (1ULL << fault)) == 0;
+    o->faults_drawn |= sim_fault_bit(fault);
 }
 
 /* Leader after leader dies with an entry that it alone, or just one more, has. */
@@ -180,6 +187,34 @@ static void make_timeouts_sane(struct sim_options *o)
     }
 }
 
+/* What was given by hand takes the place of what was drawn; the rest stays as it was drawn. */
+static void leave_out(struct sim_options *o)
+{
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        o->fault[i] =
+            (o->faults_drawn & ~o->fault_mask_off & sim_fault_bit((enum sim_fault)i)) != 0;
+    }
+    o->hosts = o->hosts_given != 0 ? o->hosts_given : o->hosts;
+    o->partitions = o->partitions_given != 0 ? o->partitions_given : o->partitions;
+    o->clients = o->clients_given != 0 ? o->clients_given : o->clients;
+    o->keys = o->keys_given != 0 ? o->keys_given : o->keys;
+}
+
+static bool is_in(const struct sim_set *only, const struct sim_set *skip, uint64_t name)
+{
+    return (only == NULL || sim_set_has(only, name)) && (skip == NULL || !sim_set_has(skip, name));
+}
+
+bool sim_options_fault_in(const struct sim_options *o, uint64_t name)
+{
+    return is_in(o->only_faults, o->skip_faults, name);
+}
+
+bool sim_options_op_in(const struct sim_options *o, uint64_t name)
+{
+    return is_in(o->only_ops, o->skip_ops, name);
+}
+
 void sim_options_draw(struct sim_options *o)
 {
     struct prng p = {o->seed ^ 0x5ee0d5ee0dULL};
@@ -195,6 +230,7 @@ void sim_options_draw(struct sim_options *o)
         draw_pauses(o, &p);
     }
     make_timeouts_sane(o);
+    leave_out(o);
     CHECK(o->hosts >= 1 && o->hosts <= SIM_HOSTS_MAX);
     CHECK(o->clients >= 1 && o->clients <= SIM_CLIENTS_MAX);
     CHECK(o->keys >= 1 && o->keys <= SIM_KEYS_MAX);

@@ -7,6 +7,7 @@
 #ifndef SIM_OPTIONS_H
 #define SIM_OPTIONS_H
 #include "base/base_prng.h"
+#include "sim/sim_set.h"
 
 enum { SIM_HOSTS_MAX = 5, SIM_CLIENTS_MAX = 12, SIM_KEYS_MAX = 32 };
 
@@ -34,30 +35,35 @@ const char *sim_bug_room(enum sim_bug bug);
 void sim_bug_plant(enum sim_bug bug);
 
 #define SIM_FAULT_LIST(X)                                                                          \
-    X(SIM_FAULT_KILL, "kill")             /* the process ends; what it wrote stays */              \
-    X(SIM_FAULT_POWER, "power")           /* the machine too: unsynced writes suffer */            \
-    X(SIM_FAULT_MASS, "mass")             /* several or all at once */                             \
-    X(SIM_FAULT_TURN_CRASH, "turn-crash") /* between any two effects */                            \
-    X(SIM_FAULT_PAUSE, "pause")           /* SIGSTOP for a while */                                \
-    X(SIM_FAULT_TURN_PAUSE, "turn-pause") /* in the middle of a turn */                            \
-    X(SIM_FAULT_PARTITION, "partition")   /* groups that cannot talk */                            \
-    X(SIM_FAULT_ONE_WAY, "one-way")       /* one direction of a link is dead */                    \
-    X(SIM_FAULT_RESET, "reset")           /* connections break, often unnoticed */                 \
-    X(SIM_FAULT_SLOW_LINK, "slow-link")                                                            \
-    X(SIM_FAULT_FRAMES, "frames")       /* raft frames lost, doubled, reordered */                 \
-    X(SIM_FAULT_WALL_JUMP, "wall-jump") /* the wall clock jumps */                                 \
-    X(SIM_FAULT_DRIFT, "drift")         /* monotonic clocks run apart */                           \
-    X(SIM_FAULT_SLOW_DISK, "slow-disk") /* an fsync of up to seconds */                            \
-    X(SIM_FAULT_DISK_FULL, "disk-full")                                                            \
-    X(SIM_FAULT_DISK_ERROR, "disk-error") /* one failed write or sync */                           \
-    X(SIM_FAULT_WIPE, "wipe")             /* a directory is emptied */                             \
-    X(SIM_FAULT_FLIP, "flip")             /* a synced byte of one log changes */                   \
-    X(SIM_FAULT_STOP, "stop")             /* a clean stop and start */                             \
-    X(SIM_FAULT_LEADER, "leader")         /* who just won an election is struck */
-#define SIM_FAULT_ENUM(id, name) id,
+    X(SIM_FAULT_KILL, "kill", "a process ends; what it wrote stays")                               \
+    X(SIM_FAULT_POWER, "power", "a machine loses power: unsynced writes suffer")                   \
+    X(SIM_FAULT_MASS, "mass", "several or all nodes end at once")                                  \
+    X(SIM_FAULT_TURN_CRASH, "turn-crash", "a process ends between any two effects of a turn")      \
+    X(SIM_FAULT_PAUSE, "pause", "a process is stopped for a while, as by SIGSTOP")                 \
+    X(SIM_FAULT_TURN_PAUSE, "turn-pause", "a process is stopped in the middle of a turn")          \
+    X(SIM_FAULT_PARTITION, "partition", "groups of machines cannot talk to each other")            \
+    X(SIM_FAULT_ONE_WAY, "one-way", "one direction between groups is dead")                        \
+    X(SIM_FAULT_RESET, "reset", "a connection breaks, often unnoticed")                            \
+    X(SIM_FAULT_SLOW_LINK, "slow-link", "one direction of a link becomes slow")                    \
+    X(SIM_FAULT_FRAMES, "frames", "raft messages are lost, doubled, reordered")                    \
+    X(SIM_FAULT_WALL_JUMP, "wall-jump", "a wall clock jumps")                                      \
+    X(SIM_FAULT_DRIFT, "drift", "monotonic clocks run apart")                                      \
+    X(SIM_FAULT_SLOW_DISK, "slow-disk", "a disk operation takes up to seconds")                    \
+    X(SIM_FAULT_DISK_FULL, "disk-full", "a disk has no room for a while")                          \
+    X(SIM_FAULT_DISK_ERROR, "disk-error", "one write or sync fails")                               \
+    X(SIM_FAULT_WIPE, "wipe", "a node loses its directory")                                        \
+    X(SIM_FAULT_FLIP, "flip", "a synced bit of one log changes")                                   \
+    X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
+    X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")
+#define SIM_FAULT_ENUM(id, name, what) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 static_assert(SIM_FAULT_COUNT <= 64, "a class is a bit of a mask");
 const char *sim_fault_name(enum sim_fault fault);
+const char *sim_fault_what(enum sim_fault fault);
+static inline uint64_t sim_fault_bit(enum sim_fault fault)
+{
+    return (uint64_t)1 << fault;
+}
 
 /* What a seed is mostly about: rare situations get runs in which they are common. */
 #define SIM_PROFILE_LIST(X)                                                                        \
@@ -84,8 +90,11 @@ struct sim_options {
     uint64_t fault_us; /* length of the first phase */
     enum sim_log log;
     enum sim_bug bug;
-    bool any_order;          /* what one client pipelined may take effect in any order */
-    uint64_t fault_mask_off; /* classes switched off by hand, to shrink a finding */
+    bool any_order; /* what one client pipelined may take effect in any order */
+    /* To shrink a finding: what of the run is left out. NULL: no such set; borrowed. */
+    uint64_t fault_mask_off; /* classes */
+    const struct sim_set *only_faults, *skip_faults, *only_ops, *skip_ops;
+    uint32_t hosts_given, partitions_given, clients_given, keys_given; /* 0: as drawn */
     /* drawn */
     enum sim_profile profile;
     uint32_t hosts, partitions, replicas, clients, keys;
@@ -102,16 +111,20 @@ struct sim_options {
     uint64_t latency_us, jitter_us;
     uint32_t cut_permille; /* a sent piece arrives in several */
     uint64_t disk_write_us, disk_sync_us;
-    bool fault[SIM_FAULT_COUNT];
-    uint64_t fault_gap_us;  /* mean time between two faults */
-    uint64_t fault_long_us; /* they last up to about this long */
-    uint32_t turn_crash_ppm, turn_pause_ppm;
-    uint32_t strike_permille; /* of the elections won */
+    uint64_t faults_drawn;       /* a bit for each class the seed switched on */
+    bool fault[SIM_FAULT_COUNT]; /* ... and nobody left out */
+    uint64_t fault_gap_us;       /* mean time between two faults */
+    uint64_t fault_long_us;      /* they last up to about this long */
+    uint64_t turn_gap_us;        /* ... and between two that strike inside a turn */
+    uint32_t strike_permille;    /* of the elections won */
     uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;
     bool faults_while_founding;
 };
 /* Fill the drawn part from seed. */
 void sim_options_draw(struct sim_options *o);
+/* Whether a fault, or an operation of a client, belongs to the run. */
+bool sim_options_fault_in(const struct sim_options *o, uint64_t name);
+bool sim_options_op_in(const struct sim_options *o, uint64_t name);
 /* One line: everything drawn. Zero-terminated, cut to size. */
 void sim_options_text(const struct sim_options *o, char *out, size_t size);
 #endif

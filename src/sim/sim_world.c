@@ -263,13 +263,13 @@ static void world_init(struct sim_world *w, const struct sim_options *given)
     w->opt = *given;
     sim_bug_plant(w->opt.bug);
     sim_options_draw(&w->opt);
-    w->rng.state = w->opt.seed;
+    sim_net_init(w);
     w->now_us = 1000000;
     sim_options_text(&w->opt, text, sizeof text);
     sim_say(w, SIM_LOG_SHORT, "seed %lu: %s", w->opt.seed, text);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         sim_host_init(w, i);
-        sim_host_start_in(w, &w->hosts[i], prng_below(&w->rng, 100000));
+        sim_host_start_in(w, &w->hosts[i], prng_below(&w->hosts[i].rng, 100000));
     }
     for (uint32_t i = 0; i < w->opt.clients; i++) {
         sim_client_init(w, i);
@@ -290,6 +290,7 @@ static void world_free(struct sim_world *w)
     sim_history_free(&w->history);
     sim_check_raft_free(&w->raft);
     sim_queue_free(&w->queue);
+    sim_set_free(&w->struck);
     mem_free(w);
 }
 

@@ -21,9 +21,21 @@ enum sim_phase {
     SIM_DONE,
 };
 
+/* Each purpose has dice of its own, so that a run from which one fault or one operation was left
+ * out goes on with the others as they were. */
+enum sim_purpose {
+    SIM_FOR_HOST,
+    SIM_FOR_LINK,
+    SIM_FOR_CLIENT,
+    SIM_FOR_OP,
+    SIM_FOR_FAULT,
+    SIM_FOR_STRIKE,
+    SIM_FOR_HEAL,
+};
+
 struct sim_world {
     struct sim_options opt;
-    struct prng rng;
+    struct prng rng; /* of the fault that is being made; sim_fault.c sets it before each */
     uint64_t now_us;
     struct sim_queue queue;
     enum sim_phase phase;
@@ -34,7 +46,8 @@ struct sim_world {
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_history history;
     struct sim_raft_check raft;
-    uint64_t trace; /* a hash of everything that happened */
+    struct sim_set struck; /* names of the faults that happened */
+    uint64_t trace;        /* a hash of everything that happened */
     uint64_t events, turns, faults;
     bool found;
     char finding[2048]; /* the first one */
@@ -49,6 +62,10 @@ struct sim_result {
 };
 void sim_world_run(const struct sim_options *given, struct sim_result *out);
 
+static inline struct prng sim_dice(const struct sim_world *w, enum sim_purpose what, uint64_t name)
+{
+    return (struct prng){hash64_mix(hash64_mix(w->opt.seed, (uint64_t)what + 1), name)};
+}
 void sim_in(struct sim_world *w, uint64_t delay_us, sim_fn *fn, uint64_t a, uint64_t b);
 void sim_at(struct sim_world *w, uint64_t at_us, sim_fn *fn, uint64_t a, uint64_t b);
 /* Part of the trace hash: anything that must be the same in a second run. */
