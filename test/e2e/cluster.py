@@ -96,6 +96,7 @@ class Node:
         self.start_args = list(start)
         self.extra = list(extra)
         self.prefix = list(prefix)
+        self.env = None
         self.process = None
         os.makedirs(self.dir, exist_ok=True)
 
@@ -108,7 +109,7 @@ class Node:
         expect(self.process is None, "node %d is already running" % self.number)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log)
+                                            stderr=log, env=self.env)
 
     @property
     def pid(self):

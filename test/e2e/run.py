@@ -3,6 +3,7 @@
 one line for each: ok, FAILED or skip, its name, its time, and what it saw.
 
     run.py [--short] [--list] [--rounds N] [--tally FILE] [NAME...]
+    run.py mix [OPTIONS]        all faults at once, for as long as asked: mix.py
 
 --short is the part that ./dev test runs: under a minute. SYNOD names another binary.
 """
@@ -17,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Failure  # noqa: E402
 
 MODULES = ("scenarios_basic", "scenarios_clients", "scenarios_start", "scenarios_faults",
-           "scenarios_disk")
+           "scenarios_disk", "scenarios_mix")
 TIMEOUT = 900
 
 
@@ -72,6 +73,8 @@ def run(name):
 
 def main(args):
     names, tally, short = [], None, False
+    if args[:1] == ["mix"]:
+        return importlib.import_module("mix").main(args[1:])
     while args:
         a = args.pop(0)
         if a == "--short":
