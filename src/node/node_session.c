@@ -22,11 +22,14 @@ void node_session_accepted(struct node *n, uint64_t conn, const char *addr)
 
     n->stats.connections++;
     if (n->session_count >= n->cfg.maxclients || n->phase == NODE_PHASE_STOPPING) {
+        /* The client may take this for the reply to its first command. */
+        const char *why = n->phase == NODE_PHASE_STOPPING
+                              ? "-TRYAGAIN this node is stopping; nothing was done\r\n"
+                              : "-ERR max number of clients reached\r\n";
         struct node_effect *e = node_effect_push(n, NODE_SEND);
-        static const char full[] = "-ERR max number of clients reached\r\n";
 
         e->conn = conn;
-        buf_append(&e->data, full, sizeof full - 1);
+        buf_append(&e->data, why, strlen(why));
         node_effect_push(n, NODE_CLOSE)->conn = conn;
         n->gauges.connections_rejected++;
         return;

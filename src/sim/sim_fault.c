@@ -118,72 +118,87 @@ void sim_fault_struck(struct sim_world *w, uint64_t name)
     sim_set_add(&w->struck, name, name);
 }
 
+static void kill_one(struct sim_world *w)
+{
+    sim_fault_crash_some(w, false, false);
+}
+
+static void power_one(struct sim_world *w)
+{
+    sim_fault_crash_some(w, true, false);
+}
+
+static void crash_many(struct sim_world *w)
+{
+    if (w->opt.hosts > 1) {
+        sim_fault_crash_some(w, w->opt.fault[SIM_FAULT_POWER] && prng_chance(&w->rng, 1, 2), true);
+    }
+}
+
+static void pause_one(struct sim_world *w)
+{
+    if (prng_chance(&w->rng, 1, 2)) {
+        sim_fault_any_leader(w)->doze_us = sim_fault_length_us(w);
+    } else {
+        sim_host_pause(w, sim_fault_any_host(w), sim_fault_length_us(w));
+    }
+}
+
+static void break_one(struct sim_world *w)
+{
+    sim_net_break_one(w, prng_chance(&w->rng, 1, 2));
+}
+
+static void slow_disk(struct sim_world *w)
+{
+    sim_fault_any_host(w)->disk_stall_until_us = w->now_us + sim_fault_length_us(w);
+}
+
+static void disk_error(struct sim_world *w)
+{
+    sim_fault_any_host(w)->fail_next_write = true;
+}
+
+static void stop_one(struct sim_world *w)
+{
+    sim_host_stop(w, sim_fault_any_host(w));
+}
+
+/* One fault of the class. NULL: it happens by itself, or has a name of its own: see one_fault(). */
+static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
+    [SIM_FAULT_KILL] = kill_one,
+    [SIM_FAULT_POWER] = power_one,
+    [SIM_FAULT_MASS] = crash_many,
+    [SIM_FAULT_PAUSE] = pause_one,
+    [SIM_FAULT_PARTITION] = sim_fault_partition,
+    [SIM_FAULT_ONE_WAY] = sim_fault_one_way,
+    [SIM_FAULT_RESET] = break_one,
+    [SIM_FAULT_SLOW_LINK] = sim_fault_slow_link,
+    [SIM_FAULT_CLOG] = sim_fault_clog,
+    [SIM_FAULT_SWIZZLE] = sim_fault_swizzle,
+    [SIM_FAULT_HALF_OPEN] = sim_net_forget_one,
+    [SIM_FAULT_LOSS] = sim_fault_loss,
+    [SIM_FAULT_NARROW] = sim_fault_narrow,
+    [SIM_FAULT_SLOW_READER] = sim_fault_slow_reader,
+    [SIM_FAULT_FLOOD] = sim_fault_flood,
+    [SIM_FAULT_WALL_JUMP] = sim_fault_wall_jump,
+    [SIM_FAULT_DRIFT] = sim_fault_drift,
+    [SIM_FAULT_SLOW_DISK] = slow_disk,
+    [SIM_FAULT_DISK_FULL] = disk_full,
+    [SIM_FAULT_DISK_ERROR] = disk_error,
+    [SIM_FAULT_WIPE] = wipe_one,
+    [SIM_FAULT_FLIP] = flip_one,
+    [SIM_FAULT_STOP] = stop_one,
+};
+
 static void one_fault(struct sim_world *w, enum sim_fault fault, uint64_t name)
 {
-    struct sim_host *h = sim_fault_any_host(w);
-
-    switch (fault) {
-    case SIM_FAULT_KILL:
-    case SIM_FAULT_POWER:
-        sim_fault_crash_some(w, fault == SIM_FAULT_POWER, false);
-        break;
-    case SIM_FAULT_MASS:
-        if (w->opt.hosts > 1) {
-            sim_fault_crash_some(w, w->opt.fault[SIM_FAULT_POWER] && prng_chance(&w->rng, 1, 2),
-                                 true);
-        }
-        break;
-    case SIM_FAULT_PAUSE:
-        if (prng_chance(&w->rng, 1, 2)) {
-            sim_fault_any_leader(w)->doze_us = sim_fault_length_us(w);
-        } else {
-            sim_host_pause(w, h, sim_fault_length_us(w));
-        }
-        break;
-    case SIM_FAULT_PARTITION:
-    case SIM_FAULT_ONE_WAY:
-        sim_fault_partition(w, fault == SIM_FAULT_ONE_WAY);
-        break;
-    case SIM_FAULT_RESET:
-        sim_net_break_one(w, prng_chance(&w->rng, 1, 2));
-        break;
-    case SIM_FAULT_SLOW_LINK:
-        sim_fault_slow_link(w);
-        break;
-    case SIM_FAULT_WALL_JUMP:
-        sim_fault_wall_jump(w);
-        break;
-    case SIM_FAULT_DRIFT:
-        sim_fault_drift(w);
-        break;
-    case SIM_FAULT_SLOW_DISK:
-        h->disk_stall_until_us = w->now_us + sim_fault_length_us(w);
-        break;
-    case SIM_FAULT_DISK_FULL:
-        disk_full(w);
-        break;
-    case SIM_FAULT_DISK_ERROR:
-        h->fail_next_write = true;
-        break;
-    case SIM_FAULT_WIPE:
-        wipe_one(w);
-        break;
-    case SIM_FAULT_FLIP:
-        flip_one(w);
-        break;
-    case SIM_FAULT_STOP:
-        sim_host_stop(w, h);
-        break;
-    case SIM_FAULT_LEADER:
+    if (fault == SIM_FAULT_LEADER) {
         sim_fault_leader(w, sim_fault_any_leader(w), name);
-        break;
-    case SIM_FAULT_TURN_CRASH:
-    case SIM_FAULT_TURN_PAUSE:
-        ambush(w, h, fault == SIM_FAULT_TURN_CRASH, name);
-        break;
-    case SIM_FAULT_FRAMES:
-    case SIM_FAULT_COUNT:
-        break;
+    } else if (fault == SIM_FAULT_TURN_CRASH || fault == SIM_FAULT_TURN_PAUSE) {
+        ambush(w, sim_fault_any_host(w), fault == SIM_FAULT_TURN_CRASH, name);
+    } else if (faults[fault] != NULL) {
+        faults[fault](w);
     }
 }
 
@@ -195,7 +210,7 @@ static bool inside_turns(enum sim_fault fault)
 /* Classes that are no single faults, but there all the time. */
 static bool continuous(enum sim_fault fault)
 {
-    return fault == SIM_FAULT_FRAMES;
+    return fault == SIM_FAULT_FRAMES || fault == SIM_FAULT_LATE_ACCEPT;
 }
 
 /* The class of the next fault, from w->rng; SIM_FAULT_COUNT: the seed has none of that kind.

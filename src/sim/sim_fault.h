@@ -25,8 +25,15 @@ struct sim_host *sim_fault_any_host(struct sim_world *w);
 struct sim_host *sim_fault_any_leader(struct sim_world *w); /* any host, where nobody leads */
 /* Strike h, now or soon, as a fault of that name. */
 void sim_fault_leader(struct sim_world *w, struct sim_host *h, uint64_t name);
-void sim_fault_partition(struct sim_world *w, bool one_way);
+void sim_fault_partition(struct sim_world *w);
+void sim_fault_one_way(struct sim_world *w);
+void sim_fault_clog(struct sim_world *w);
+void sim_fault_swizzle(struct sim_world *w);
 void sim_fault_slow_link(struct sim_world *w);
+void sim_fault_loss(struct sim_world *w);
+void sim_fault_narrow(struct sim_world *w);
+void sim_fault_slow_reader(struct sim_world *w);
+void sim_fault_flood(struct sim_world *w);
 void sim_fault_crash_some(struct sim_world *w, bool power, bool many);
 void sim_fault_wall_jump(struct sim_world *w);
 void sim_fault_drift(struct sim_world *w);

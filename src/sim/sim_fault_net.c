@@ -2,60 +2,297 @@
 #include "sim/sim_fault.h"
 #include "sim/sim_world.h"
 
-static void unblock_event(struct sim_world *w, uint64_t from, uint64_t to)
+/* --- places --- */
+
+static uint32_t places(const struct sim_world *w)
 {
-    if (w->phase == SIM_FAULTS) {
-        sim_net_block(w, (uint32_t)from, (uint32_t)to, false);
-    }
+    return w->opt.hosts + w->opt.clients;
+}
+
+/* The nth place in use: hosts, then clients. */
+static uint32_t place(const struct sim_world *w, uint64_t n)
+{
+    return n < w->opt.hosts ? (uint32_t)n : sim_place_of_client((uint32_t)n - w->opt.hosts);
+}
+
+static uint32_t any_place(struct sim_world *w)
+{
+    return place(w, prng_below(&w->rng, places(w)));
+}
+
+static bool is_host(uint32_t at)
+{
+    return at < SIM_HOSTS_MAX;
 }
 
 void sim_fault_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
 {
-    sim_net_block(w, from, to, true);
-    sim_in(w, us, unblock_event, from, to);
+    sim_net_cut(w, from, to, w->now_us + us, true);
 }
 
 void sim_fault_freeze(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
 {
-    sim_net_freeze(w, from, to);
-    sim_in(w, us, unblock_event, from, to);
+    sim_net_cut(w, from, to, w->now_us + us, false);
 }
 
-void sim_fault_partition(struct sim_world *w, bool one_way)
+/* --- partitions --- */
+
+enum partition {
+    PARTITION_SIDES,   /* each place falls on a side; clients may be on either */
+    PARTITION_BRIDGE,  /* and one host reaches both */
+    PARTITION_RING,    /* each host reaches its two neighbours: with five, everyone sees a
+                          majority and no two see the same */
+    PARTITION_CHAIN,   /* the ring, open: with three, two that see only the third */
+    PARTITION_LEADER,  /* a leader is alone; clients may still reach it */
+    PARTITION_CLIENTS, /* hosts talk; one of them, or some clients, are not reached */
+    PARTITION_LINK,    /* two hosts lose each other, and nobody else does */
+    PARTITIONS
+};
+
+struct cut {
+    enum partition kind;
+    uint64_t side;     /* a bit per place */
+    uint32_t one, two; /* hosts */
+};
+
+static bool side_of(const struct cut *c, uint32_t at)
 {
-    /* Each place falls on a side; clients may be on either. */
-    uint64_t side = prng_below(&w->rng, 1U << SIM_PLACES);
+    return (c->side >> at & 1) != 0;
+}
+
+static bool neighbours(const struct sim_world *w, const struct cut *c, uint32_t a, uint32_t b)
+{
+    uint32_t hosts = w->opt.hosts;
+    bool next = (a + 1) % hosts == b || (b + 1) % hosts == a;
+    bool broken = c->kind == PARTITION_CHAIN &&
+                  ((a == c->one && (a + 1) % hosts == b) || (b == c->one && (b + 1) % hosts == a));
+
+    return next && !broken;
+}
+
+static bool parts(const struct sim_world *w, const struct cut *c, uint32_t a, uint32_t b)
+{
+    bool hosts = is_host(a) && is_host(b);
+
+    switch (c->kind) {
+    case PARTITION_SIDES:
+        return side_of(c, a) != side_of(c, b);
+    case PARTITION_BRIDGE:
+        return side_of(c, a) != side_of(c, b) && a != c->one && b != c->one;
+    case PARTITION_RING:
+    case PARTITION_CHAIN:
+        return hosts && !neighbours(w, c, a, b);
+    case PARTITION_LEADER:
+        return (a == c->one || b == c->one) && (hosts || side_of(c, a) != side_of(c, b));
+    case PARTITION_CLIENTS:
+        return !hosts && (a == c->one || b == c->one || side_of(c, a) != side_of(c, b));
+    case PARTITION_LINK:
+        return hosts && ((a == c->one && b == c->two) || (a == c->two && b == c->one));
+    case PARTITIONS:
+        break;
+    }
+    UNREACHABLE("partition");
+}
+
+static struct cut draw_cut(struct sim_world *w)
+{
+    static const char *const names[] = {"sides",  "bridge",  "ring", "chain",
+                                        "leader", "clients", "link"};
+    struct cut c = {.kind = (enum partition)prng_below(&w->rng, PARTITIONS + 2),
+                    .side = prng_next(&w->rng),
+                    .one = (uint32_t)prng_below(&w->rng, w->opt.hosts)};
+
+    if (c.kind >= PARTITIONS) { /* the commonest one is common */
+        c.kind = PARTITION_SIDES;
+    }
+    if (c.kind == PARTITION_LEADER) {
+        c.one = sim_fault_any_leader(w)->id;
+    }
+    c.two = (c.one + 1 + (uint32_t)prng_below(&w->rng, w->opt.hosts)) % w->opt.hosts;
+    sim_say(w, SIM_LOG_SHORT, "partition: %s, n%u, n%u, sides %lx", names[c.kind], c.one, c.two,
+            c.side & ((1UL << SIM_PLACES) - 1));
+    return c;
+}
+
+void sim_fault_partition(struct sim_world *w)
+{
     uint64_t us = sim_fault_length_us(w);
-    bool bridge = !one_way && prng_chance(&w->rng, 1, 4);
-    uint64_t middle = prng_below(&w->rng, w->opt.hosts); /* reaches both sides */
+    bool breaks = prng_chance(&w->rng, 3, 4);
+    struct cut c = draw_cut(w);
 
-    sim_say(w, SIM_LOG_SHORT, "partition %s sides %lx for %lu us", one_way ? "one way" : "", side,
-            us);
-    for (uint32_t from = 0; from < SIM_PLACES; from++) {
-        for (uint32_t to = 0; to < SIM_PLACES; to++) {
-            bool cut = (side >> from & 1) != (side >> to & 1);
+    for (uint32_t i = 0; i < places(w); i++) {
+        for (uint32_t j = 0; j < places(w); j++) {
+            uint32_t from = place(w, i), to = place(w, j);
 
-            if (bridge && (from == middle || to == middle)) {
-                cut = false;
-            }
-            if (cut && (!one_way || (side >> from & 1) == 1)) {
-                sim_fault_cut(w, from, to, one_way ? us : us + prng_below(&w->rng, us / 2 + 1));
+            if (from != to && (is_host(from) || is_host(to)) && parts(w, &c, from, to)) {
+                uint64_t until_us = w->now_us + us + prng_below(&w->rng, us / 2 + 1);
+
+                sim_net_cut(w, from, to, until_us, breaks);
             }
         }
     }
 }
 
+/* Some speak and are not heard: a whole side, or one host that is mute, or deaf. */
+void sim_fault_one_way(struct sim_world *w)
+{
+    uint64_t us = sim_fault_length_us(w), side = prng_next(&w->rng);
+    bool breaks = prng_chance(&w->rng, 1, 2);
+
+    if (prng_chance(&w->rng, 1, 2)) {
+        side = 1ULL << prng_below(&w->rng, w->opt.hosts);
+        side = prng_chance(&w->rng, 1, 2) ? side : ~side;
+    }
+    sim_say(w, SIM_LOG_SHORT, "one way: sides %lx for %lu us", side & ((1UL << SIM_PLACES) - 1),
+            us);
+    for (uint32_t i = 0; i < places(w); i++) {
+        for (uint32_t j = 0; j < places(w); j++) {
+            uint32_t from = place(w, i), to = place(w, j);
+
+            if ((side >> from & 1) != 0 && (side >> to & 1) == 0) {
+                sim_net_cut(w, from, to, w->now_us + us, breaks);
+            }
+        }
+    }
+}
+
+/* --- clogs: everything is held, and then comes at once --- */
+
+void sim_fault_clog(struct sim_world *w)
+{
+    uint32_t at = any_place(w);
+    uint64_t us = sim_fault_length_us(w), what = prng_below(&w->rng, 4);
+
+    sim_say(w, SIM_LOG_SHORT, "clog of place %u, kind %lu, for %lu us", at, what, us);
+    if (what == 0) {
+        uint32_t to = any_place(w);
+
+        sim_fault_freeze(w, at, to, us);
+        return;
+    }
+    for (uint32_t i = 0; i < places(w); i++) {
+        uint32_t other = place(w, i);
+
+        if (what != 1) {
+            sim_fault_freeze(w, at, other, us);
+        }
+        if (what != 2) {
+            sim_fault_freeze(w, other, at, us);
+        }
+    }
+}
+
+static void swizzle_event(struct sim_world *w, uint64_t ways, uint64_t until_us)
+{
+    if (w->phase == SIM_FAULTS && until_us > w->now_us) {
+        sim_net_cut(w, (uint32_t)(ways >> 8), ways & 255, until_us, false);
+    }
+}
+
+/* A random subset of the ways is cut one by one, and they heal one by one in another order. */
+void sim_fault_swizzle(struct sim_world *w)
+{
+    uint64_t us = sim_fault_length_us(w);
+    bool both = prng_chance(&w->rng, 1, 2);
+
+    sim_say(w, SIM_LOG_SHORT, "swizzle for %lu us", 2 * us);
+    for (uint32_t from = 0; from < w->opt.hosts; from++) {
+        for (uint32_t to = 0; to < w->opt.hosts; to++) {
+            uint64_t since = prng_below(&w->rng, us);
+            uint64_t until = w->now_us + us + prng_below(&w->rng, us);
+
+            if (from == to || prng_chance(&w->rng, 1, 2)) {
+                continue;
+            }
+            sim_in(w, since, swizzle_event, (uint64_t)from << 8 | to, until);
+            if (both) {
+                sim_in(w, since, swizzle_event, (uint64_t)to << 8 | from, until);
+            }
+        }
+    }
+}
+
+/* --- links that work badly --- */
+
 static void unslow_event(struct sim_world *w, uint64_t from, uint64_t to)
 {
-    w->net.slow_us[from][to] = 0;
+    sim_net_link(&w->net, (uint32_t)from, (uint32_t)to)->slow_us = 0;
 }
 
 void sim_fault_slow_link(struct sim_world *w)
 {
-    uint64_t from = prng_below(&w->rng, SIM_PLACES);
-    uint64_t to = prng_below(&w->rng, SIM_PLACES);
+    uint32_t from = any_place(w), to = any_place(w);
+    struct sim_link *l = sim_net_link(&w->net, from, to);
 
-    w->net.slow_us[from][to] = prng_between(&w->rng, 1000, 500000);
-    sim_say(w, SIM_LOG_SHORT, "link %lu->%lu slow by %lu us", from, to, w->net.slow_us[from][to]);
+    l->slow_us = prng_between(&w->rng, 1000, 500000);
+    sim_say(w, SIM_LOG_SHORT, "link %u->%u slow by %lu us", from, to, l->slow_us);
     sim_in(w, sim_fault_length_us(w), unslow_event, from, to);
+}
+
+static void lossless_event(struct sim_world *w, uint64_t from, uint64_t to)
+{
+    sim_net_link(&w->net, (uint32_t)from, (uint32_t)to)->loss_ppm = 0;
+}
+
+void sim_fault_loss(struct sim_world *w)
+{
+    uint32_t at = any_place(w);
+    uint64_t us = sim_fault_length_us(w);
+    static const uint32_t rates[] = {1000, 10000, 50000, 200000, 500000};
+    uint32_t ppm = rates[prng_below(&w->rng, ARRAY_COUNT(rates))];
+
+    sim_say(w, SIM_LOG_SHORT, "place %u loses %u in a million for %lu us", at, ppm, us);
+    for (uint32_t i = 0; i < places(w); i++) {
+        sim_net_link(&w->net, at, place(w, i))->loss_ppm = ppm;
+        sim_in(w, us, lossless_event, at, place(w, i));
+    }
+}
+
+static void widen_event(struct sim_world *w, uint64_t from, uint64_t to)
+{
+    sim_net_link(&w->net, (uint32_t)from, (uint32_t)to)->bytes_per_s = w->opt.bytes_per_s;
+}
+
+/* What one place can send shrinks to the rate of a bad line. */
+void sim_fault_narrow(struct sim_world *w)
+{
+    uint32_t at = any_place(w);
+    uint64_t us = sim_fault_length_us(w), rate = prng_between(&w->rng, 100000, 2000000);
+
+    sim_say(w, SIM_LOG_SHORT, "place %u sends %lu bytes/s for %lu us", at, rate, us);
+    for (uint32_t i = 0; i < places(w); i++) {
+        sim_net_link(&w->net, at, place(w, i))->bytes_per_s = rate;
+        sim_in(w, us, widen_event, at, place(w, i));
+    }
+}
+
+/* --- connections --- */
+
+static void read_event(struct sim_world *w, uint64_t client, uint64_t unused)
+{
+    (void)unused;
+    sim_net_client_reading(w, (uint32_t)client, true);
+}
+
+void sim_fault_slow_reader(struct sim_world *w)
+{
+    uint32_t client = (uint32_t)prng_below(&w->rng, w->opt.clients);
+    uint64_t us = sim_fault_length_us(w);
+
+    sim_say(w, SIM_LOG_SHORT, "c%u does not read for %lu us", client, us);
+    sim_net_client_reading(w, client, false);
+    sim_in(w, us, read_event, client, 0);
+}
+
+void sim_fault_flood(struct sim_world *w)
+{
+    uint32_t host = (uint32_t)prng_below(&w->rng, w->opt.hosts);
+    uint64_t count = prng_chance(&w->rng, 1, 8) ? 300 : prng_between(&w->rng, 1, 30);
+    bool peer_port = prng_chance(&w->rng, 1, 2);
+
+    sim_say(w, SIM_LOG_SHORT, "%lu strangers connect to n%u, %s port", count, host,
+            peer_port ? "peer" : "client");
+    for (uint64_t i = 0; i < count; i++) {
+        sim_net_stranger(w, host, peer_port);
+    }
 }

@@ -708,6 +708,7 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     cfg->append_bytes_max = w->opt.append_bytes_max;
     cfg->inflight_bytes_max = w->opt.inflight_bytes_max;
     cfg->inflight_count_max = w->opt.inflight_count_max;
+    cfg->output_soft_bytes = w->opt.output_soft_bytes;
 }
 
 void sim_host_start(struct sim_world *w, struct sim_host *h)
@@ -719,6 +720,7 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
     enum err err;
 
     CHECK(h->node == NULL);
+    h->dark = false;
     host_config(w, h, &cfg);
     for (unsigned i = 0; i < 4; i++) {
         store_u64le(entropy + 8 * i, prng_next(&h->rng));
@@ -754,6 +756,7 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
         }
     }
     sim_disk_crash(&h->disk, &h->rng, power, flying, flying_count);
+    h->dark = power;
     sim_net_host_down(w, h, power);
     node_close(h->node);
     h->node = NULL;

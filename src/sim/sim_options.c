@@ -101,12 +101,25 @@ static void draw_workload(struct sim_options *o, struct prng *p)
     o->muse_permille = (uint32_t)PICK(p, 0, 0, 20, 100);
 }
 
+static void draw_network(struct sim_options *o, struct prng *p)
+{
+    o->latency_us = PICK(p, 50, 100, 500, 2000, 10000);
+    o->jitter_us = o->latency_us * PICK(p, 0, 1, 1, o->latency_us < 10000 ? 5 : 1);
+    o->link_shape = (enum sim_link_shape)PICK(
+        p, SIM_LINK_UNIFORM, SIM_LINK_UNIFORM, SIM_LINK_CONSTANT, SIM_LINK_EXPONENTIAL,
+        SIM_LINK_PARETO, SIM_LINK_BIMODAL, SIM_LINK_MIXED, SIM_LINK_MIXED);
+    o->links_differ = prng_chance(p, 1, 2);
+    o->bytes_per_s = PICK(p, 100000000, 100000000, 10000000);
+    o->send_window_bytes =
+        (uint32_t)PICK(p, 64U << 10, 64U << 10, 256U << 10, o->latency_us < 1000 ? 8192 : 65536);
+    o->recv_window_bytes = (uint32_t)PICK(p, 4096, 64U << 10, 1U << 20);
+    o->output_soft_bytes = PICK(p, 1024, 64U << 10, 1U << 20, 1U << 20);
+}
+
 static void draw_faults(struct sim_options *o, struct prng *p)
 {
     uint64_t density = PICK(p, 1, 2, 3); /* of 4: few classes, half, most */
 
-    o->latency_us = PICK(p, 50, 100, 500, 2000, 10000);
-    o->jitter_us = o->latency_us * PICK(p, 0, 1, 1, o->latency_us < 10000 ? 5 : 1);
     o->cut_permille = (uint32_t)PICK(p, 0, 20, 200);
     o->disk_write_us = PICK(p, 10, 50, 200);
     o->disk_sync_us = PICK(p, 100, 200, 1000, 10000, 50000);
@@ -221,6 +234,7 @@ void sim_options_draw(struct sim_options *o)
 
     draw_product(o, &p);
     draw_workload(o, &p);
+    draw_network(o, &p);
     draw_faults(o, &p);
     o->profile = (enum sim_profile)PICK(&p, SIM_PROFILE_GENERAL, SIM_PROFILE_GENERAL,
                                         SIM_PROFILE_ELECTIONS, SIM_PROFILE_PAUSES);

@@ -45,6 +45,14 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_ONE_WAY, "one-way", "one direction between groups is dead")                        \
     X(SIM_FAULT_RESET, "reset", "a connection breaks, often unnoticed")                            \
     X(SIM_FAULT_SLOW_LINK, "slow-link", "one direction of a link becomes slow")                    \
+    X(SIM_FAULT_CLOG, "clog", "links hold everything, then deliver it at once")                    \
+    X(SIM_FAULT_SWIZZLE, "swizzle", "links are cut one by one and heal in another order")          \
+    X(SIM_FAULT_HALF_OPEN, "half-open", "the bytes of a connection go into nothing")               \
+    X(SIM_FAULT_LOSS, "loss", "TCP sends again, late, and gives up at last")                       \
+    X(SIM_FAULT_NARROW, "narrow", "a machine can send little per second")                          \
+    X(SIM_FAULT_SLOW_READER, "slow-reader", "a client does not read its replies")                  \
+    X(SIM_FAULT_LATE_ACCEPT, "late-accept", "connections are taken late by the process")           \
+    X(SIM_FAULT_FLOOD, "flood", "strangers connect, by the hundreds")                              \
     X(SIM_FAULT_FRAMES, "frames", "raft messages are lost, doubled, reordered")                    \
     X(SIM_FAULT_WALL_JUMP, "wall-jump", "a wall clock jumps")                                      \
     X(SIM_FAULT_DRIFT, "drift", "monotonic clocks run apart")                                      \
@@ -64,6 +72,16 @@ static inline uint64_t sim_fault_bit(enum sim_fault fault)
 {
     return (uint64_t)1 << fault;
 }
+
+/* How the delay of a link varies. */
+enum sim_link_shape {
+    SIM_LINK_CONSTANT,
+    SIM_LINK_UNIFORM,
+    SIM_LINK_EXPONENTIAL,
+    SIM_LINK_PARETO, /* heavy-tailed */
+    SIM_LINK_BIMODAL,
+    SIM_LINK_MIXED, /* each link has its own */
+};
 
 /* What a seed is mostly about: rare situations get runs in which they are common. */
 #define SIM_PROFILE_LIST(X)                                                                        \
@@ -108,8 +126,13 @@ struct sim_options {
     uint32_t muse_permille; /* how often a client thinks for about an election's time */
     uint32_t family_weight[SIM_FAMILY_COUNT];
     uint32_t read_percent;
-    uint64_t latency_us, jitter_us;
-    uint32_t cut_permille; /* a sent piece arrives in several */
+    uint64_t latency_us, jitter_us; /* least of the slowest link; what is added */
+    enum sim_link_shape link_shape;
+    bool links_differ;
+    uint64_t bytes_per_s;                          /* of each link */
+    uint32_t send_window_bytes, recv_window_bytes; /* of the kernels, per connection */
+    uint64_t output_soft_bytes;                    /* unsent to a client: then it is not read */
+    uint32_t cut_permille;                         /* a sent piece arrives in several */
     uint64_t disk_write_us, disk_sync_us;
     uint64_t faults_drawn;       /* a bit for each class the seed switched on */
     bool fault[SIM_FAULT_COUNT]; /* ... and nobody left out */

@@ -258,7 +258,7 @@ static void check_history(struct sim_world *w, struct sim_result *out)
 
 static void world_init(struct sim_world *w, const struct sim_options *given)
 {
-    char text[1024];
+    char text[2048];
 
     w->opt = *given;
     sim_bug_plant(w->opt.bug);
@@ -267,6 +267,7 @@ static void world_init(struct sim_world *w, const struct sim_options *given)
     w->now_us = 1000000;
     sim_options_text(&w->opt, text, sizeof text);
     sim_say(w, SIM_LOG_SHORT, "seed %lu: %s", w->opt.seed, text);
+    sim_net_init(w);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         sim_host_init(w, i);
         sim_host_start_in(w, &w->hosts[i], prng_below(&w->hosts[i].rng, 100000));

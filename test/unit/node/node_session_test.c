@@ -241,6 +241,32 @@ static void a_clean_stop_closes_and_ends(void **state)
     assert_true(rig.closed);
 }
 
+/* Found by a seed in which a stopping node's process took a connection late: the client took
+ * "max number of clients" for the reply to its first command, and could not know whether that
+ * had been done. */
+static void a_client_that_comes_during_a_stop_is_told_that_nothing_was_done(void **state)
+{
+    bool told = false;
+
+    (void)state;
+    node_begin(rig.node, rig.now);
+    node_stop(rig.node);
+    node_accepted(rig.node, 3, NODE_CONN_CLIENT, "10.0.0.9:1000");
+    node_end(rig.node, &rig.fx);
+    for (size_t i = 0; i < rig.fx.count; i++) {
+        struct node_effect *e = &rig.fx.at[i];
+
+        if (e->kind == NODE_SEND && e->conn == 3) {
+            assert_memory_equal(e->data.data, "-TRYAGAIN ", 10);
+            told = true;
+        }
+        if (e->kind == NODE_SEND || e->kind == NODE_LOG) {
+            buf_free(&e->data);
+        }
+    }
+    assert_true(told);
+}
+
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -262,6 +288,7 @@ int main(void)
         RIG_TEST(a_client_that_does_not_read_is_made_to_wait_then_cut_off),
         RIG_TEST(a_full_disk_refuses_writes_and_recovers),
         RIG_TEST(a_clean_stop_closes_and_ends),
+        RIG_TEST(a_client_that_comes_during_a_stop_is_told_that_nothing_was_done),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
