@@ -75,7 +75,8 @@ def chosen(o):
     """The faults of this run."""
     only = [f for name in filter(None, o.only.split(",")) for f in matching(name)]
     without = [f for name in filter(None, o.without.split(",")) for f in matching(name)]
-    return [f for f in (only or nemesis.ALL.values()) if f not in without and f.nodes <= o.nodes]
+    drawn = [f for f in nemesis.ALL.values() if f.drawn]
+    return [f for f in only or drawn if f not in without and f.nodes <= o.nodes]
 
 
 def plan(o):

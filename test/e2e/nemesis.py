@@ -20,17 +20,17 @@ ALL = {}
 
 
 class Fault:
-    def __init__(self, name, generator, serves, destroys, nodes):
+    def __init__(self, name, generator, serves, destroys, nodes, drawn):
         self.name, self.generator = name, generator
-        self.serves, self.destroys, self.nodes = serves, destroys, nodes
+        self.serves, self.destroys, self.nodes, self.drawn = serves, destroys, nodes, drawn
         self.text = (generator.__doc__ or "").strip().split("\n")[0]
 
 
-def fault(serves=True, destroys=False, nodes=3):
-    """nodes: how many a cluster must have."""
+def fault(serves=True, destroys=False, nodes=3, drawn=True):
+    """nodes: how many a cluster must have. drawn: also when nobody names it."""
     def keep(f):
         name = f.__name__.replace("_", "-")
-        ALL[name] = Fault(name, f, serves, destroys, nodes)
+        ALL[name] = Fault(name, f, serves, destroys, nodes, drawn)
         return f
     return keep
 
@@ -143,19 +143,19 @@ def stop_one(s):
     """SIGTERM of one node: a clean stop, status 0, then a start"""
     nodes = s.pick("process")
     n = nodes[0]
+    process, n.process = n.process, None  # its end is expected
     try:
         s.note("SIGTERM node %d" % n.number)
-        n.process.terminate()
+        process.terminate()
         deadline = time.monotonic() + 20.0
-        while n.process.poll() is None:
-            if time.monotonic() > deadline:
-                s.found("node %d did not stop within 20 s of SIGTERM" % n.number)
-                n.kill()
-                break
+        while process.poll() is None and time.monotonic() < deadline:
             yield 0.02
-        if n.process is not None and n.process.returncode != 0:
-            s.found("node %d: status %d after SIGTERM" % (n.number, n.process.returncode))
-        n.process = None
+        if process.poll() is None:
+            s.found("node %d did not stop within 20 s of SIGTERM" % n.number)
+            process.kill()
+            process.wait()
+        elif process.returncode != 0:
+            s.found("node %d: status %d after SIGTERM" % (n.number, process.returncode))
         yield s.span(0.0, 2.0)
         s.start(n)
     finally:
@@ -436,10 +436,12 @@ def full(s, nodes):
 
 
 def shrink(s, n):
-    """No more room than what is used now."""
+    """No more room than what is used now, or a little: it may grow while we look."""
     if s.c.disk_mib:
-        kib = folder_bytes(n.dir) // 1024 + 512
-        run("mount", "-o", "remount,size=%dk" % kib, n.dir)
+        spare = 512
+        while run("mount", "-o", "remount,size=%dk" % (folder_bytes(n.dir) // 1024 + spare), n.dir,
+                  check=False).returncode != 0:
+            spare *= 4
     else:
         s.c.shim(n).set(write_errno=errno.ENOSPC, allocate_errno=errno.ENOSPC)
 
@@ -539,7 +541,7 @@ def disk_torn(s):
     return True
 
 
-@fault(destroys=True)
+@fault(destroys=True, drawn=False)
 def disk_old(s):
     """An old image of a stopped node's directory is put back: votes and entries forgotten"""
     nodes = stopped(s)
