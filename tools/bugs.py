@@ -37,7 +37,8 @@ def hunt(binary, name, first, count):
     """(seed or None, seeds run, seconds, who found it)"""
     began = time.monotonic()
     done = subprocess.run([binary, "sim", "cluster", "--bug", name, "--seed", str(first),
-                           "--count", str(count), "--jobs", "1"], capture_output=True, text=True)
+                           "--count", str(count), "--jobs", "1", "--no-shrink"],
+                          capture_output=True, text=True)
     seconds = time.monotonic() - began
     m = re.search(r"^FINDING seed (\d+): (.*)$", done.stdout, re.M)
     if m is None:

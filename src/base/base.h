@@ -35,10 +35,12 @@ struct base_mark {
     const char *name; /* "room: what happened" */
     const char *file;
     uint64_t hits;
+    uint32_t rare_seeds; /* in fewer seeds than these it may stay unreached; 0: not declared rare */
+    const char *rare_why; /* what must come together for it */
 };
-#define SOMETIMES(cond, what)                                                                      \
+#define SOMETIMES_RARE(cond, what, seeds, why)                                                     \
     do {                                                                                           \
-        static struct base_mark mark_here = {(what), __FILE__, 0};                                 \
+        static struct base_mark mark_here = {(what), __FILE__, 0, (seeds), (why)};                 \
         static struct base_mark *const mark_ptr __attribute__((used, section("base_marks"))) =     \
             &mark_here;                                                                            \
         (void)mark_ptr;                                                                            \
@@ -46,6 +48,7 @@ struct base_mark {
             __atomic_fetch_add(&mark_here.hits, 1, __ATOMIC_RELAXED);                              \
         }                                                                                          \
     } while (0)
+#define SOMETIMES(cond, what) SOMETIMES_RARE(cond, what, 0, NULL)
 
 /* Visit every mark linked into the program. */
 void base_marks_each(void (*visit)(const struct base_mark *mark, void *arg), void *arg);

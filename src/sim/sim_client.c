@@ -267,6 +267,9 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
         c->waiting[c->waiting_count++] = op->id - 1;
         put_op(w, &out, op);
         op->name = name;
+        if (w->opt.record != NULL && !last) {
+            sim_names_add(&w->opt.record->ops, name);
+        }
         sim_say(w, SIM_LOG_FULL, "c%u op %u %s object %u a=%lu", c->id, op->id,
                 sim_op_name(op->kind), op->object, op->a[0]);
         if (w->opt.bug == SIM_BUG_APPLY_TWICE && sim_op_writes(op->kind) &&

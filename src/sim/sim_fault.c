@@ -115,7 +115,9 @@ static void ambush(struct sim_world *w, struct sim_host *h, bool crash, uint64_t
 void sim_fault_struck(struct sim_world *w, uint64_t name)
 {
     w->faults++;
-    sim_set_add(&w->struck, name, name);
+    if (w->opt.record != NULL) {
+        sim_names_add(&w->opt.record->faults, name);
+    }
 }
 
 static void kill_one(struct sim_world *w)

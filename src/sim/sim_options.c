@@ -1,5 +1,7 @@
 #include "sim/sim_options.h"
 
+#include "sim/sim_record.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -250,22 +252,110 @@ void sim_options_draw(struct sim_options *o)
     CHECK(o->keys >= 1 && o->keys <= SIM_KEYS_MAX);
 }
 
-void sim_options_text(const struct sim_options *o, char *out, size_t size)
+static void put_span(struct buf *out, const char *what, uint64_t us)
 {
-    int at = snprintf(out, size,
-                      "%s hosts=%u partitions=%u replicas=%u clients=%u keys=%u heartbeat=%lums "
-                      "election=%lu-%lums lease=%d segment=%uK log=%luK memory=%luK value<=%u "
-                      "pipeline<=%u think=%lums latency=%lu+%luus sync=%luus gap=%lums faults=",
-                      profile_names[o->profile], o->hosts, o->partitions, o->replicas, o->clients,
-                      o->keys, o->heartbeat_us / 1000, o->election_us_min / 1000,
-                      o->election_us_max / 1000, o->lease_reads, o->segment_bytes >> 10,
-                      o->checkpoint_log_bytes >> 10, o->log_memory_bytes >> 10, o->value_bytes_max,
-                      o->pipeline_max, o->think_us / 1000, o->latency_us, o->jitter_us,
-                      o->disk_sync_us, o->fault_gap_us / 1000);
+    buf_printf(out, ", %s %s", what, sim_span(us).text);
+}
 
-    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        if (o->fault[i] && at > 0 && (size_t)at < size) {
-            at += snprintf(out + at, size - (size_t)at, "%s,", fault_names[i]);
+static void put_product(const struct sim_options *o, struct buf *out)
+{
+    buf_printf(out, "%u nodes, %u partitions of %u replicas", o->hosts, o->partitions,
+               o->replicas < o->hosts ? o->replicas : o->hosts);
+    put_span(out, "heartbeat", o->heartbeat_us);
+    put_span(out, "election timeout", o->election_us_min);
+    buf_printf(out, " to %s", sim_span(o->election_us_max).text);
+    put_span(out, "request timeout", o->request_timeout_us);
+    buf_printf(out, ", lease reads %s, segments of %u KiB, snapshot after %lu KiB of log",
+               o->lease_reads ? "on" : "off", o->segment_bytes >> 10,
+               o->checkpoint_log_bytes >> 10);
+    buf_printf(out,
+               ", %lu KiB of log in memory, appends of %u bytes at most, of which %u bytes and "
+               "%u messages may be under way; ",
+               o->log_memory_bytes >> 10, o->append_bytes_max, o->inflight_bytes_max,
+               o->inflight_count_max);
+}
+
+static void put_workload(const struct sim_options *o, struct buf *out)
+{
+    static const char *const names[SIM_FAMILY_COUNT] = {[SIM_REGISTER] = "register",
+                                                        [SIM_COUNTER] = "counter",
+                                                        [SIM_STRING] = "string",
+                                                        [SIM_HASH] = "hash",
+                                                        [SIM_PAIR] = "pair"};
+
+    buf_printf(out,
+               "%u clients, %u keys, %u%% reads, values of up to %u bytes, pipelines of up to %u",
+               o->clients, o->keys, o->read_percent, o->value_bytes_max, o->pipeline_max);
+    put_span(out, "thinking", o->think_us);
+    buf_printf(out, ", long thoughts %u of 1000, kinds of keys", o->muse_permille);
+    for (unsigned i = 0; i < SIM_FAMILY_COUNT; i++) {
+        if (o->family_weight[i] > 0) {
+            buf_printf(out, " %s:%u", names[i], o->family_weight[i]);
         }
     }
+    buf_printf(out, "; ");
+}
+
+static const char *shape_name(enum sim_link_shape shape)
+{
+    switch (shape) {
+    case SIM_LINK_CONSTANT:
+        return "constant";
+    case SIM_LINK_UNIFORM:
+        return "uniform";
+    case SIM_LINK_EXPONENTIAL:
+        return "exponential";
+    case SIM_LINK_PARETO:
+        return "heavy-tailed";
+    case SIM_LINK_BIMODAL:
+        return "bimodal";
+    case SIM_LINK_MIXED:
+        return "mixed";
+    }
+    UNREACHABLE("link shape");
+}
+
+static void put_links(const struct sim_options *o, struct buf *out)
+{
+    buf_printf(out, "link latency %s", sim_span(o->latency_us).text);
+    put_span(out, "jitter", o->jitter_us);
+    buf_printf(out,
+               " (%s, %s), %lu bytes per second, windows of %u and %u bytes, no more read from "
+               "clients at %lu bytes unsent, pieces cut %u of 1000; ",
+               shape_name(o->link_shape), o->links_differ ? "each link other" : "all links alike",
+               o->bytes_per_s, o->send_window_bytes, o->recv_window_bytes, o->output_soft_bytes,
+               o->cut_permille);
+}
+
+static void put_faults(const struct sim_options *o, struct buf *out)
+{
+    bool any = false;
+
+    buf_printf(out, "disk write %s", sim_span(o->disk_write_us).text);
+    put_span(out, "sync", o->disk_sync_us);
+    put_span(out, "a fault every", o->fault_gap_us);
+    put_span(out, "inside a turn every", o->turn_gap_us);
+    put_span(out, "lasting up to", o->fault_long_us);
+    buf_printf(out, ", elections struck %u of 1000", o->strike_permille);
+    if (o->fault[SIM_FAULT_FRAMES]) {
+        buf_printf(out, ", messages dropped %u, doubled %u, late %u of 1000",
+                   o->frame_drop_permille, o->frame_twice_permille, o->frame_late_permille);
+    }
+    buf_printf(out, "%s; faults:", o->faults_while_founding ? ", faults from the start" : "");
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        if (o->fault[i]) {
+            buf_printf(out, " %s", fault_names[i]);
+            any = true;
+        }
+    }
+    buf_printf(out, "%s", any ? "" : " none");
+}
+
+void sim_options_text(const struct sim_options *o, struct buf *out)
+{
+    buf_printf(out, "profile %s; ", profile_names[o->profile]);
+    put_product(o, out);
+    put_workload(o, out);
+    put_links(o, out);
+    put_faults(o, out);
 }

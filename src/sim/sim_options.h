@@ -11,7 +11,10 @@
 
 enum { SIM_HOSTS_MAX = 5, SIM_CLIENTS_MAX = 12, SIM_KEYS_MAX = 32 };
 
-enum sim_log { SIM_LOG_NONE, SIM_LOG_SHORT, SIM_LOG_FULL };
+/* short: faults, elections, phases. ops: and what clients ask and are told. full: and every message
+ * and disk operation. */
+enum sim_log { SIM_LOG_NONE, SIM_LOG_SHORT, SIM_LOG_OPS, SIM_LOG_FULL };
+struct sim_record;
 
 /* Bugs put in on purpose, to prove that a run finds them. */
 #define SIM_BUG_LIST(X)                                                                            \
@@ -107,6 +110,7 @@ struct sim_options {
     uint64_t seed;
     uint64_t fault_us; /* length of the first phase */
     enum sim_log log;
+    struct sim_record *record; /* what to leave behind; NULL: nothing. Borrowed */
     enum sim_bug bug;
     bool any_order; /* what one client pipelined may take effect in any order */
     /* To shrink a finding: what of the run is left out. NULL: no such set; borrowed. */
@@ -148,6 +152,6 @@ void sim_options_draw(struct sim_options *o);
 /* Whether a fault, or an operation of a client, belongs to the run. */
 bool sim_options_fault_in(const struct sim_options *o, uint64_t name);
 bool sim_options_op_in(const struct sim_options *o, uint64_t name);
-/* One line: everything drawn. Zero-terminated, cut to size. */
-void sim_options_text(const struct sim_options *o, char *out, size_t size);
+/* Everything drawn, in words, appended. */
+void sim_options_text(const struct sim_options *o, struct buf *out);
 #endif

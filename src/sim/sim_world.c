@@ -28,15 +28,44 @@ uint64_t sim_around(struct sim_world *w, uint64_t mean)
     return prng_below(&w->rng, 2 * mean + 1);
 }
 
+struct sim_span sim_span(uint64_t us)
+{
+    struct sim_span s;
+    bool whole = us % 1000 == 0;
+
+    if (us >= 1000000) {
+        (void)snprintf(s.text, sizeof s.text, "%.6g s", (double)(us / 1000) / 1e3);
+    } else if (us >= 1000) {
+        (void)snprintf(s.text, sizeof s.text, whole ? "%.0f ms" : "%.4g ms", (double)us / 1e3);
+    } else {
+        (void)snprintf(s.text, sizeof s.text, "%lu us", us);
+    }
+    return s;
+}
+
+static void record_line(struct sim_record *r, uint64_t now_us, const char *fmt, va_list ap)
+{
+    struct sim_line *line = &r->line[r->lines % SIM_RECORD_LINES];
+
+    line->at_us = now_us;
+    (void)vsnprintf(line->text, sizeof line->text, fmt, ap);
+    r->lines++;
+}
+
 void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...)
 {
     va_list ap;
 
+    if (UNLIKELY(w->opt.record != NULL && w->opt.record->level >= level)) {
+        va_start(ap, fmt);
+        record_line(w->opt.record, w->now_us, fmt, ap);
+        va_end(ap);
+    }
     if (LIKELY(w->opt.log < level)) {
         return;
     }
     va_start(ap, fmt);
-    (void)printf("%4lu.%06lu ", w->now_us / 1000000, w->now_us % 1000000);
+    (void)printf("%4lu.%06lu s  ", w->now_us / 1000000, w->now_us % 1000000);
     (void)vprintf(fmt, ap);
     (void)printf("\n");
     va_end(ap);
@@ -51,6 +80,7 @@ void sim_found(struct sim_world *w, const char *fmt, ...)
         return;
     }
     w->found = true;
+    w->kind = hash64(fmt, strlen(fmt));
     at = snprintf(w->finding, sizeof w->finding, "at %lu.%06lu s: ", w->now_us / 1000000,
                   w->now_us % 1000000);
     CHECK(at > 0);
@@ -73,6 +103,9 @@ static void enter(struct sim_world *w, enum sim_phase phase)
     sim_say(w, SIM_LOG_SHORT, "--- phase %s", names[phase]);
     if (phase == SIM_HEALTHY) {
         w->healthy_since_us = w->now_us;
+    }
+    if (phase == SIM_FAULTS && w->opt.record != NULL) {
+        w->opt.record->faults_from_us = w->now_us;
     }
     if (phase == SIM_FAULTS) {
         sim_fault_begin(w);
@@ -258,16 +291,19 @@ static void check_history(struct sim_world *w, struct sim_result *out)
 
 static void world_init(struct sim_world *w, const struct sim_options *given)
 {
-    char text[2048];
+    struct buf text = {0};
 
     w->opt = *given;
     sim_bug_plant(w->opt.bug);
     sim_options_draw(&w->opt);
     sim_net_init(w);
     w->now_us = 1000000;
-    sim_options_text(&w->opt, text, sizeof text);
-    sim_say(w, SIM_LOG_SHORT, "seed %lu: %s", w->opt.seed, text);
-    sim_net_init(w);
+    if (w->opt.log != SIM_LOG_NONE) {
+        sim_options_text(&w->opt, &text);
+        sim_say(w, SIM_LOG_SHORT, "seed %lu: %.*s", w->opt.seed, (int)text.len,
+                (const char *)text.data);
+        buf_free(&text);
+    }
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         sim_host_init(w, i);
         sim_host_start_in(w, &w->hosts[i], prng_below(&w->hosts[i].rng, 100000));
@@ -291,7 +327,6 @@ static void world_free(struct sim_world *w)
     sim_history_free(&w->history);
     sim_check_raft_free(&w->raft);
     sim_queue_free(&w->queue);
-    sim_set_free(&w->struck);
     mem_free(w);
 }
 
@@ -306,6 +341,9 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out)
         CHECK(ev.at_us >= w->now_us);
         w->now_us = ev.at_us;
         w->events++;
+        if (w->opt.record != NULL) {
+            w->opt.record->now_us = w->now_us;
+        }
         ev.fn(w, ev.a, ev.b);
     }
     for (uint32_t i = 0; i < w->opt.hosts && !w->found; i++) {
@@ -318,6 +356,7 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out)
     out->turns = w->turns;
     out->faults = w->faults;
     out->found = w->found;
+    out->kind = w->kind;
     memcpy(out->finding, w->finding, sizeof out->finding);
     world_free(w);
 }

@@ -10,6 +10,7 @@
 #include "sim/sim_net.h"
 #include "sim/sim_options.h"
 #include "sim/sim_queue.h"
+#include "sim/sim_record.h"
 
 enum sim_phase {
     SIM_FOUNDING, /* until every node is ready, at most a while */
@@ -46,16 +47,17 @@ struct sim_world {
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_history history;
     struct sim_raft_check raft;
-    struct sim_set struck; /* names of the faults that happened */
-    uint64_t trace;        /* a hash of everything that happened */
+    uint64_t trace; /* a hash of everything that happened */
     uint64_t events, turns, faults;
     bool found;
+    uint64_t kind;      /* of the finding: of which sentence it is an instance */
     char finding[2048]; /* the first one */
 };
 
 /* Run one seed to its end. opt: its given part. The rest is drawn. */
 struct sim_result {
     bool found;
+    uint64_t kind;
     char finding[2048];
     uint64_t trace;
     uint64_t virtual_us, turns, ops, ops_ok, ops_unknown, ops_fail, inconclusive, faults;
@@ -75,7 +77,7 @@ static inline void sim_trace(struct sim_world *w, uint64_t what, uint64_t detail
 }
 /* The first finding ends the run. */
 void sim_found(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* A line on standard output, when the log is at least that detailed. */
+/* A line of the story, in plain words: on standard output, or recorded, or neither. */
 void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Uniform in [0, 2 * mean]. */
 uint64_t sim_around(struct sim_world *w, uint64_t mean);
