@@ -315,6 +315,7 @@ static void disk_done_own(struct node *n, const struct disk_done *done)
     switch (user) {
     case DISK_USER_IDENTITY:
     case DISK_USER_MAP:
+    case DISK_USER_META_FIRST:
         node_found_disk(n, user, done);
         return;
     case DISK_USER_CHECKPOINT:

@@ -215,16 +215,39 @@ static void group_forget(struct group *g)
     g->here = false;
 }
 
+struct raft_id node_next_generation(struct node *n, struct raft_id was)
+{
+    uint64_t count = ((was.n & NODE_GENERATION_MASK) >> NODE_GENERATION_SHIFT) + 1;
+    uint64_t chance = prng_below(&n->rng, 1ULL << NODE_GENERATION_SHIFT);
+    uint64_t generation = count << NODE_GENERATION_SHIFT | chance;
+
+    if (generation > NODE_GENERATION_MASK) {
+        return (struct raft_id){0};
+    }
+    return (struct raft_id){node_of_raft_id(was) | generation};
+}
+
+/* Not even the generation is known: far above those in use. */
+static struct raft_id unknown_generation(const struct node *n)
+{
+    return (struct raft_id){node_replica_id(n, n->self_pos).n | (NODE_GENERATION_MASK >> 1)};
+}
+
 static enum err rebuild(struct group *g, struct raft_id was, const char *why, struct diag *refused)
 {
-    uint64_t generation = (was.n + 1) & NODE_GENERATION_MASK;
-    struct raft_id self = {node_of_raft_id(was) | generation};
+    struct raft_id self = node_next_generation(g->node, was);
 
     if (PLANTED(DAMAGED_VOTES)) {
         self = was;
     }
-
-    if (generation == 0) {
+    if (g->node->map.replicas == 1) {
+        diag_set(refused,
+                 "partition %u lost data (%s) and has no other replica to rebuild it from: restore "
+                 "the data directory from a backup; nothing in it was changed",
+                 g->partition, why);
+        return ERR_CORRUPT;
+    }
+    if (self.n == 0) {
         /* What an earlier generation promised may still be believed. */
         diag_set(refused,
                  "partition %u was rebuilt too often under this node's identity; empty the "
@@ -238,17 +261,19 @@ static enum err rebuild(struct group *g, struct raft_id was, const char *why, st
         "partition=%u reason=\"%s\"",
         g->partition, why);
     SOMETIMES(true, "node_boot: a damaged replica");
+    g->node->stats.replicas_lost++;
     group_forget(g);
     node_group_restart_as(g, self, was);
     return ERR_OK;
 }
 
-/* Only what is lost is rebuilt. What merely cannot be read now, by this program or for
- * this moment, stays as it is and the node does not start: were it forgotten on
- * several nodes at once, after a downgrade say, nobody would be left to rebuild from. */
+/* Only what is lost is rebuilt. What this program merely does not understand stays as it is
+ * and the node does not start: were it forgotten on several nodes at once, after a
+ * downgrade say, nobody would be left to rebuild from. A file that the device cannot read is
+ * lost; had the device failed as a whole, the log could not have been read before it. */
 static bool is_lost(enum err err)
 {
-    return err == ERR_CORRUPT || err == ERR_NOT_FOUND;
+    return err == ERR_CORRUPT || err == ERR_NOT_FOUND || err == ERR_IO;
 }
 
 static enum err open_group(struct group *g, struct boot_group *b, const struct disk_boot *boot,
@@ -270,10 +295,9 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
         if (b->blob.len >= 9) {
             was.n = load_u64le(b->blob.data + 1);
         } else {
-            /* Not even the generation is known: far away from those in use. */
-            was.n |= 128 + prng_below(&n->rng, 100);
+            was = unknown_generation(n);
         }
-        return rebuild(g, was, b->damaged ? b->why : "its identity cannot be read", refused);
+        return rebuild(g, was, b->damaged ? b->why : "nothing of it is left in the log", refused);
     }
     g->here = true;
     g->self = blob.self;
@@ -343,13 +367,8 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
     for (uint32_t p = 0; p < n->map.partitions; p++) {
         known += b->groups[p].known ? 1 : 0;
     }
-    if (known == 0 && n->log_started) {
-        diag_set(why,
-                 "the log directory is empty although this node has voted: what it promised is "
-                 "lost; empty the whole data directory and bring the node back with --join");
-        return ERR_CORRUPT;
-    }
-    if (known == 0) {
+    SOMETIMES(known == 0 && n->log_started, "node_boot: nothing is left of the log");
+    if (known == 0 && !n->log_started) {
         node_start_groups(n); /* stopped between the map and the first log write */
         return ERR_OK;
     }
@@ -370,10 +389,10 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
     }
     node_log(n, NODE_LOG_INFO,
              "msg=\"log read\" segments=%llu records=%llu bytes=%llu torn_bytes=%llu "
-             "damaged_places=%u",
+             "unread_blocks=%llu damaged_places=%u",
              (unsigned long long)found->segments, (unsigned long long)found->records,
              (unsigned long long)found->bytes, (unsigned long long)found->torn_bytes,
-             found->damaged_places);
+             (unsigned long long)found->unread_blocks, found->damaged_places);
     return boot->list(boot->self, SNAPFILE_DIR, unlink_stray, n, why);
 }
 

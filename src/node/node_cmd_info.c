@@ -117,10 +117,12 @@ static void section_replication(const struct node *n, struct buf *b)
     buf_printf(b,
                "# Replication\r\nrole:master\r\nconnected_slaves:0\r\npartitions:%u\r\n"
                "partitions_here:%u\r\npartitions_led:%u\r\npartitions_rebuilding:%u\r\n"
-               "elections_won:%llu\r\nsnapshots_sent:%llu\r\nsnapshots_installed:%llu\r\n",
+               "elections_won:%llu\r\nsnapshots_sent:%llu\r\nsnapshots_installed:%llu\r\n"
+               "replicas_lost:%llu\r\n",
                n->map.partitions, here, groups_led(n), rebuilding,
                (unsigned long long)n->stats.elections, (unsigned long long)n->stats.snapshots_sent,
-               (unsigned long long)n->stats.snapshots_installed);
+               (unsigned long long)n->stats.snapshots_installed,
+               (unsigned long long)n->stats.replicas_lost);
 }
 
 static void section_cpu(const struct node *n, struct buf *b)

@@ -11,12 +11,16 @@
 #include "base/base_hash.h"
 #include "base/base_mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+/* Each is kept twice, so that one lost or damaged file is made good from the other. The
+ * second is written after the first: when both can be read, the first is the newer. */
 #define META_NODE "meta/node"
 #define META_MAP "meta/map"
+#define META_COPY ".copy"
 static const char META_MAGIC[8] = {'S', 'Y', 'N', 'M', 'E', 'T', 'A', '1'};
-enum { META_HEAD_BYTES = 16, META_VERSION = 1 };
+enum { META_HEAD_BYTES = 16, META_VERSION = 1, META_BYTES_MAX = 64 << 20 };
 /* flags before the map in meta/map */
 enum { MAP_LOG_STARTED = 1, MAP_JOINED = 2 };
 
@@ -29,10 +33,10 @@ static void meta_wrap(struct buf *out, const struct buf *body)
     buf_append(out, body->data, body->len);
 }
 
-static enum err meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
-                          struct diag *why)
+static enum err meta_read_one(const struct disk_boot *boot, const char *path, struct buf *out,
+                              struct diag *why)
 {
-    enum err err = boot->read(boot->self, path, 0, SIZE_MAX / 2, out, why);
+    enum err err = boot->read(boot->self, path, 0, META_BYTES_MAX, out, why);
 
     if (err != ERR_OK) {
         return err;
@@ -44,13 +48,6 @@ static enum err meta_read(const struct disk_boot *boot, const char *path, struct
                  path);
         return ERR_CORRUPT;
     }
-    if (load_u32le(out->data + 8) > META_VERSION) {
-        diag_set(why,
-                 "%s has format version %u, this program knows up to %u: start the newer "
-                 "version",
-                 path, load_u32le(out->data + 8), META_VERSION);
-        return ERR_VERSION;
-    }
     if (load_u32le(out->data + 12) !=
         checksum32(out->data + META_HEAD_BYTES, out->len - META_HEAD_BYTES)) {
         diag_set(why,
@@ -59,8 +56,47 @@ static enum err meta_read(const struct disk_boot *boot, const char *path, struct
                  path);
         return ERR_CORRUPT;
     }
+    if (load_u32le(out->data + 8) > META_VERSION) {
+        diag_set(why,
+                 "%s has format version %u, this program knows up to %u: start the newer "
+                 "version",
+                 path, load_u32le(out->data + 8), META_VERSION);
+        return ERR_VERSION;
+    }
     buf_consume(out, META_HEAD_BYTES);
     return ERR_OK;
+}
+
+/* The file, or its copy. *repair: one of them must be written again. */
+static enum err meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
+                          bool *repair, struct diag *why)
+{
+    char copy_path[DISK_PATH_MAX];
+    struct buf copy = {0};
+    struct diag copy_why = {{0}};
+    enum err err = meta_read_one(boot, path, out, why), copy_err;
+
+    (void)snprintf(copy_path, sizeof copy_path, "%s" META_COPY, path);
+    copy_err = meta_read_one(boot, copy_path, &copy, &copy_why);
+    *repair = false;
+    if (copy_err == ERR_VERSION) {
+        *why = copy_why;
+        err = ERR_VERSION;
+    } else if (err == ERR_OK) {
+        *repair = copy_err != ERR_OK || !slice_eq(buf_slice(out), buf_slice(&copy));
+    } else if (err != ERR_VERSION && copy_err == ERR_OK) {
+        SOMETIMES(true, "node_found: metadata made good from its copy");
+        *repair = true;
+        buf_free(out);
+        *out = copy;
+        copy = (struct buf){0};
+        err = ERR_OK;
+    } else if (err == ERR_NOT_FOUND && copy_err != ERR_NOT_FOUND) {
+        *why = copy_why;
+        err = copy_err;
+    }
+    buf_free(&copy);
+    return err;
 }
 
 static void meta_write(struct node *n, const char *path, enum disk_user user,
@@ -68,8 +104,12 @@ static void meta_write(struct node *n, const char *path, enum disk_user user,
 {
     struct disk_op *op = disk_ops_push(&n->ops, DISK_REPLACE, DISK_LANE_BULK);
 
+    op->token = node_token(DISK_USER_META_FIRST, 0, n->next_token++);
+    (void)snprintf(op->path, sizeof op->path, "%s", path);
+    meta_wrap(&op->data, body);
+    op = disk_ops_push(&n->ops, DISK_REPLACE, DISK_LANE_BULK);
     op->token = node_token(user, 0, n->next_token++);
-    (void)strncpy(op->path, path, sizeof op->path - 1);
+    (void)snprintf(op->path, sizeof op->path, "%s" META_COPY, path);
     meta_wrap(&op->data, body);
 }
 
@@ -95,7 +135,7 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
                               const uint8_t entropy[32], struct diag *why)
 {
     struct buf body = {0};
-    enum err err = meta_read(boot, META_NODE, &body, why);
+    enum err err = meta_read(boot, META_NODE, &body, &n->identity_repair, why);
 
     if (err == ERR_NOT_FOUND) {
         memcpy(n->id.b, entropy, sizeof n->id.b);
@@ -119,7 +159,7 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
 static enum err boot_map(struct node *n, const struct disk_boot *boot, struct diag *why)
 {
     struct buf body = {0};
-    enum err err = meta_read(boot, META_MAP, &body, why);
+    enum err err = meta_read(boot, META_MAP, &body, &n->map_dirty, why);
 
     if (err == ERR_NOT_FOUND) {
         buf_free(&body);
@@ -327,12 +367,16 @@ void node_found_tick(struct node *n)
 
 void node_found_begin(struct node *n)
 {
-    if (n->phase == NODE_PHASE_IDENTITY) {
+    if (n->phase == NODE_PHASE_IDENTITY || n->identity_repair) {
         struct buf body = {0};
 
         buf_append(&body, n->id.b, sizeof n->id.b);
         meta_write(n, META_NODE, DISK_USER_IDENTITY, &body);
         buf_free(&body);
+    }
+    if (n->identity_repair || n->map_dirty) {
+        node_log(n, NODE_LOG_WARN,
+                 "msg=\"a file of metadata was missing or damaged: made good from its copy\"");
     }
     if (n->phase == NODE_PHASE_SERVING && n->cfg.start != NODE_START_PRESENT) {
         node_log(n, NODE_LOG_INFO,
@@ -492,8 +536,19 @@ void node_found_map(struct node *n, struct link *l, struct slice payload)
 
 enum { MAP_RETRY_US = 1000 * 1000 };
 
-void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *done)
+void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *of)
 {
+    struct disk_done failed = {.token = of->token, .err = n->meta_failed, .why = of->why};
+    const struct disk_done *done = of->err == ERR_OK && failed.err != ERR_OK ? &failed : of;
+
+    if (user == DISK_USER_META_FIRST) { /* its copy comes next, and decides for both */
+        n->meta_failed = of->err;
+        return;
+    }
+    n->meta_failed = ERR_OK;
+    if (done->err == ERR_NO_SPACE && user == DISK_USER_IDENTITY && n->identity_repair) {
+        return; /* one good file is left; the next start tries again */
+    }
     if (done->err == ERR_NO_SPACE && user == DISK_USER_MAP && n->map_next.partitions == 0) {
         n->map_writing = false; /* the older one stays in force on disk for a while */
         n->map_dirty = true;
@@ -506,7 +561,7 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
         return;
     }
     if (user == DISK_USER_IDENTITY) {
-        CHECK(n->phase == NODE_PHASE_IDENTITY || n->phase == NODE_PHASE_STOPPING);
+        n->identity_repair = false;
         if (n->phase == NODE_PHASE_IDENTITY) {
             n->phase = NODE_PHASE_FOUNDING;
         }

@@ -33,8 +33,10 @@ enum node_phase {
     NODE_PHASE_STOPPED,
 };
 
-/* The low byte of a raft id is the replica's generation; the rest names its node. */
-enum { NODE_GENERATION_MASK = 0xff };
+/* The low 24 bits of a raft id are the replica's generation; the rest names its node. A
+ * generation is a count (12 bits), so that the later of two is known, and 12 random bits,
+ * so that a replica that forgot its count does not take a name it has used. */
+enum { NODE_GENERATION_MASK = 0xffffff, NODE_GENERATION_SHIFT = 12 };
 static inline uint64_t node_short_id(const struct wire_id *id)
 {
     return load_u64le(id->b) & ~(uint64_t)NODE_GENERATION_MASK;
@@ -255,6 +257,7 @@ struct session {
 enum disk_user {
     DISK_USER_IDENTITY = 1,
     DISK_USER_MAP,
+    DISK_USER_META_FIRST, /* of the two files of either */
     DISK_USER_CHECKPOINT, /* chunk written */
     DISK_USER_CHECKPOINT_SYNCED,
     DISK_USER_CHECKPOINT_NAMED,
@@ -298,6 +301,7 @@ struct stats {
     uint64_t connections, commands, in_bytes, out_bytes, errors;
     uint64_t forwarded, proposals, lease_reads, index_reads;
     uint64_t elections, snapshots_written, snapshots_sent, snapshots_installed;
+    uint64_t replicas_lost; /* found to have lost data, and rebuilt, since the start */
     uint64_t turns, output_cut;
     uint64_t ops_mark_us, ops_mark_commands, ops_per_s;
 };
@@ -319,6 +323,8 @@ struct node {
     bool was_ready;
     struct wire_map map_next; /* being written */
     bool map_writing, map_dirty;
+    bool identity_repair;  /* one of its two files is to be written again */
+    enum err meta_failed;  /* of the first of two files */
     uint64_t map_retry_us; /* not before: the disk was full */
 
     struct wal *wal;
@@ -396,6 +402,8 @@ void node_start_groups(struct node *n); /* the map is durable and new */
 void node_self_member(const struct node *n, struct wire_member *out);
 
 /* node_boot.c */
+/* The id under which a replica that has forgotten comes back; 0: there are no more. */
+struct raft_id node_next_generation(struct node *n, struct raft_id was);
 MUST_USE enum err node_boot_groups(struct node *n, const struct disk_boot *boot, struct diag *why);
 
 /* node_link.c */

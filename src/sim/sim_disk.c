@@ -47,6 +47,7 @@ static void file_free(struct sim_file *f)
 {
     drop_pending(f);
     mem_free(f->pending);
+    mem_free(f->bad);
     buf_free(&f->view);
     buf_free(&f->platter);
     mem_free(f);
@@ -150,6 +151,52 @@ static void dir_sync(struct sim_disk *d, const char *path)
     }
 }
 
+/* --- sectors that cannot be read --- */
+
+static bool unreadable(const struct sim_file *f, uint64_t offset, uint64_t bytes)
+{
+    for (size_t i = 0; i < f->bad_count; i++) {
+        uint64_t at = f->bad[i] * SIM_SECTOR_BYTES;
+
+        if (at < offset + bytes && offset < at + SIM_SECTOR_BYTES && at < f->view.len) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A drive puts a good sector in the place of a bad one that is written as a whole. */
+static void remap(struct sim_file *f, uint64_t offset, uint64_t bytes)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < f->bad_count; i++) {
+        uint64_t at = f->bad[i] * SIM_SECTOR_BYTES;
+
+        if (at < offset || at + SIM_SECTOR_BYTES > offset + bytes) {
+            f->bad[kept++] = f->bad[i];
+        }
+    }
+    f->bad_count = kept;
+}
+
+bool sim_disk_break(struct sim_disk *d, const char *path, uint64_t offset)
+{
+    struct sim_file *f = find(d, path);
+
+    if (f == NULL || offset >= f->view.len) {
+        return false;
+    }
+    if (f->bad_count == f->bad_cap) {
+        f->bad_cap = f->bad_cap == 0 ? 4 : f->bad_cap * 2;
+        f->bad = mem_realloc(f->bad, f->bad_cap * sizeof f->bad[0]);
+    }
+    f->bad[f->bad_count++] = offset / SIM_SECTOR_BYTES;
+    return true;
+}
+
+/* --- operations --- */
+
 static enum err run_write(struct sim_disk *d, const struct disk_op *op)
 {
     struct sim_file *f = find(d, op->path);
@@ -163,6 +210,7 @@ static enum err run_write(struct sim_disk *d, const struct disk_op *op)
     }
     if (op->data.len > 0) {
         lay(&f->view, op->offset, op->data.data, op->data.len);
+        remap(f, op->offset, op->data.len);
         remember_pending(f, op->offset, buf_slice(&op->data));
     }
     if (op->sync) {
@@ -181,6 +229,113 @@ bool sim_disk_flip(struct sim_disk *d, const char *path, uint64_t offset, unsign
     f->platter.data[offset] ^= (uint8_t)(1U << bit);
     f->view.data[offset] ^= (uint8_t)(1U << bit);
     return true;
+}
+
+bool sim_disk_lose(struct sim_disk *d, const char *path)
+{
+    struct sim_file *f = find(d, path);
+
+    if (f != NULL) {
+        forget(d, f);
+    }
+    return f != NULL;
+}
+
+/* --- writes that go wrong without a word --- */
+
+static bool is_neighbour(const struct sim_file *f, const struct disk_op *op)
+{
+    return !f->removed && f->view.len >= op->data.len && same_dir(f->path, op->path);
+}
+
+bool sim_disk_misdirect(struct sim_disk *d, struct prng *rng, const struct disk_op *op,
+                        struct diag *where)
+{
+    struct disk_op wrong = *op;
+    struct sim_file *f = NULL;
+    uint64_t first, blocks;
+
+    CHECK(op->kind == DISK_WRITE);
+    if (d->count == 0 || d->full || d->read_only) {
+        return false;
+    }
+    first = prng_below(rng, d->count);
+    for (size_t i = 0; i < d->count && f == NULL; i++) {
+        struct sim_file *other = d->files[(first + i) % d->count];
+
+        f = is_neighbour(other, op) ? other : NULL;
+    }
+    if (prng_chance(rng, 1, 2) && find(d, op->path) != NULL &&
+        is_neighbour(find(d, op->path), op)) {
+        f = find(d, op->path);
+    }
+    if (f == NULL) {
+        return false;
+    }
+    blocks = (f->view.len - op->data.len) / DISK_BLOCK_BYTES + 1;
+    wrong.offset = prng_below(rng, blocks) * DISK_BLOCK_BYTES;
+    if (strcmp(f->path, op->path) == 0 && wrong.offset == op->offset) {
+        return false;
+    }
+    memcpy(wrong.path, f->path, sizeof wrong.path);
+    diag_set(where, "%s at %lu instead of %s at %lu", wrong.path, wrong.offset, op->path,
+             op->offset);
+    CHECK(run_write(d, &wrong) == ERR_OK);
+    if (op->sync) {
+        struct sim_file *meant = find(d, op->path);
+
+        if (meant != NULL) {
+            file_sync(d, meant); /* whatever was written to it before */
+        }
+    }
+    return true;
+}
+
+void sim_disk_corrupt(struct sim_disk *d, struct prng *rng, const struct disk_op *op)
+{
+    struct disk_op wrong = *op;
+    uint64_t bits = prng_between(rng, 1, 8);
+
+    CHECK(op->kind == DISK_WRITE && op->data.len > 0);
+    wrong.data = (struct buf){0};
+    buf_append_slice(&wrong.data, buf_slice(&op->data));
+    for (; bits > 0; bits--) {
+        wrong.data.data[prng_below(rng, wrong.data.len)] ^= (uint8_t)(1U << prng_below(rng, 8));
+    }
+    if (run_write(d, &wrong) != ERR_OK) {
+        SOMETIMES(true, "sim_disk: a corrupted write found no space");
+    }
+    buf_free(&wrong.data);
+}
+
+/* --- copies --- */
+
+static void file_copy(struct sim_file *to, const struct sim_file *from)
+{
+    buf_append_slice(&to->view, buf_slice(&from->view));
+    buf_append_slice(&to->platter, buf_slice(&from->platter));
+    for (size_t i = 0; i < from->pending_count; i++) {
+        remember_pending(to, from->pending[i].offset, buf_slice(&from->pending[i].data));
+    }
+    if (from->bad_count > 0) {
+        to->bad = mem_alloc(from->bad_count * sizeof to->bad[0]);
+        memcpy(to->bad, from->bad, from->bad_count * sizeof to->bad[0]);
+        to->bad_count = to->bad_cap = from->bad_count;
+    }
+    to->entry_durable = from->entry_durable;
+    to->removed = from->removed;
+}
+
+void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from)
+{
+    sim_disk_wipe(to);
+    to->full = from->full;
+    to->read_only = from->read_only;
+    to->sync_lies = from->sync_lies;
+    to->syncs = from->syncs;
+    for (size_t i = 0; i < from->count; i++) {
+        file_copy(make(to, from->files[i]->path), from->files[i]);
+    }
 }
 
 static void put_whole(struct sim_disk *d, const char *path, const uint8_t *data, size_t len)
@@ -226,6 +381,9 @@ enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *
 {
     struct sim_file *f = find(d, op->path);
 
+    if (d->read_only && op->kind != DISK_READ) {
+        return ERR_IO;
+    }
     switch (op->kind) {
     case DISK_WRITE:
         return run_write(d, op);
@@ -258,6 +416,9 @@ enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *
     case DISK_READ:
         if (f == NULL) {
             return ERR_NOT_FOUND;
+        }
+        if (unreadable(f, op->offset, op->read_bytes)) {
+            return ERR_IO;
         }
         if (op->offset < f->view.len) {
             size_t left = f->view.len - (size_t)op->offset;
@@ -300,6 +461,9 @@ static void fly(struct sim_disk *d, struct prng *rng, const struct disk_op *op)
     bool happened = prng_chance(rng, 1, 2);
     struct buf none = {0};
 
+    if (d->read_only) {
+        return;
+    }
     switch (op->kind) {
     case DISK_WRITE: {
         struct sim_file *f = find(d, op->path);
@@ -423,6 +587,10 @@ static enum err boot_read(void *self, const char *path, uint64_t offset, size_t 
     if (f == NULL) {
         diag_set(why, "%s: no such file", path);
         return ERR_NOT_FOUND;
+    }
+    if (unreadable(f, offset, bytes)) {
+        diag_set(why, "%s: simulated: a sector cannot be read", path);
+        return ERR_IO;
     }
     if (offset < f->view.len) {
         size_t left = f->view.len - (size_t)offset;

@@ -9,6 +9,10 @@
  * when the op ends, and so are earlier changes in the same directory. A file made by
  * WRITE becomes durable with its first sync. An UNLINK may be undone by a power
  * failure until its directory is synced.
+ *
+ * Beyond crashes, the device itself may be at fault: writes that land elsewhere or
+ * with other bytes, bits that flip, sectors that cannot be read until they are
+ * written again, files that vanish, a file system that turned read-only.
  */
 #ifndef SIM_DISK_H
 #define SIM_DISK_H
@@ -24,6 +28,8 @@ struct sim_write {
 struct sim_file {
     char path[DISK_PATH_MAX];
     struct buf view, platter;
+    uint64_t *bad; /* numbers of sectors that cannot be read */
+    size_t bad_count, bad_cap;
     struct sim_write *pending; /* in view, not yet on the platter */
     size_t pending_count, pending_cap;
     bool entry_durable; /* the name survives a power failure */
@@ -33,6 +39,7 @@ struct sim_disk {
     struct sim_file **files;
     size_t count, cap;
     bool full;      /* nothing may grow */
+    bool read_only; /* nothing may change: every write is an error */
     bool sync_lies; /* planted: one sync of four does nothing */
     uint64_t syncs;
 };
@@ -40,7 +47,21 @@ void sim_disk_free(struct sim_disk *d);
 void sim_disk_wipe(struct sim_disk *d);
 /* One bit of a synced byte changes. False: there is no such byte. */
 bool sim_disk_flip(struct sim_disk *d, const char *path, uint64_t offset, unsigned bit);
-/* Run op to its end. READ fills read_out. ERR_NO_SPACE: nothing changed. */
+/* The sector that holds the byte cannot be read until all of it is written anew. */
+bool sim_disk_break(struct sim_disk *d, const char *path, uint64_t offset);
+/* The file is gone, durably. */
+bool sim_disk_lose(struct sim_disk *d, const char *path);
+/* A WRITE whose bytes land elsewhere: at another block of its file, or in another file
+ * of its directory. Reported as done; the old place keeps what it had. where: for
+ * the log. False: there is no other place, and nothing was written. */
+bool sim_disk_misdirect(struct sim_disk *d, struct prng *rng, const struct disk_op *op,
+                        struct diag *where);
+/* A WRITE of which a few bits change on the way. */
+void sim_disk_corrupt(struct sim_disk *d, struct prng *rng, const struct disk_op *op);
+/* Everything, views, platters and what is pending; to is overwritten. */
+void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from);
+/* Run op to its end. READ fills read_out. ERR_NO_SPACE, ERR_IO (read-only,
+ * or an unreadable sector): nothing changed. */
 MUST_USE enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *read_out);
 /* The process ended, or (power) the machine. flying: ops that had begun and not
  * ended, at most one per lane; they may have happened, not happened, or torn. */

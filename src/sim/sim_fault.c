@@ -33,65 +33,6 @@ struct sim_host *sim_fault_any_leader(struct sim_world *w)
     return &w->hosts[first];
 }
 
-/* --- directories and disks --- */
-
-static void wipe_one(struct sim_world *w)
-{
-    struct sim_host *h = sim_fault_any_host(w);
-    struct diag why;
-
-    /* Two at a time would be a majority's memory: nothing could survive that. */
-    if (w->opt.hosts < 3 || !sim_check_raft_converged(w, &why)) {
-        return;
-    }
-    sim_say(w, SIM_LOG_SHORT, "n%u loses its directory", h->id);
-    sim_host_crash(w, h, true);
-    sim_disk_wipe(&h->disk);
-    h->wiped = true;
-    h->impostor = prng_chance(&w->rng, 1, 3);
-    h->log_write_count = 0;
-    sim_host_start_in(w, h, sim_fault_length_us(w));
-}
-
-/* A bit rots in one of the older batches of a log, seen at the next start. Never in the
- * newest, which nobody could tell from one that was torn; never in two replicas at a time. */
-static void flip_one(struct sim_world *w)
-{
-    struct sim_host *h = sim_fault_any_host(w);
-    const struct sim_log_write *at;
-    uint64_t pick, offset;
-    struct diag why;
-
-    if (w->opt.hosts < 3 || h->log_write_count < SIM_LOG_WRITES ||
-        !sim_check_raft_converged(w, &why)) {
-        return;
-    }
-    sim_host_crash(w, h, false);
-    pick = h->log_write_count - prng_between(&w->rng, 4, SIM_LOG_WRITES - 1);
-    at = &h->log_writes[pick % SIM_LOG_WRITES];
-    offset = at->offset + prng_below(&w->rng, at->bytes);
-    if (sim_disk_flip(&h->disk, at->path, offset, (unsigned)prng_below(&w->rng, 8))) {
-        sim_say(w, SIM_LOG_SHORT, "n%u a bit flips in %s at %lu", h->id, at->path, offset);
-    }
-    h->log_write_count = 0;
-    sim_host_start_in(w, h, sim_fault_length_us(w));
-}
-
-static void room_event(struct sim_world *w, uint64_t host, uint64_t unused)
-{
-    (void)unused;
-    w->hosts[host].disk.full = false;
-}
-
-static void disk_full(struct sim_world *w)
-{
-    struct sim_host *h = sim_fault_any_host(w);
-
-    h->disk.full = true;
-    sim_say(w, SIM_LOG_SHORT, "n%u disk full", h->id);
-    sim_in(w, sim_fault_length_us(w), room_event, h->id, 0);
-}
-
 /* --- what waits for a turn --- */
 
 static void ambush(struct sim_world *w, struct sim_host *h, bool crash, uint64_t name)
@@ -151,16 +92,6 @@ static void break_one(struct sim_world *w)
     sim_net_break_one(w, prng_chance(&w->rng, 1, 2));
 }
 
-static void slow_disk(struct sim_world *w)
-{
-    sim_fault_any_host(w)->disk_stall_until_us = w->now_us + sim_fault_length_us(w);
-}
-
-static void disk_error(struct sim_world *w)
-{
-    sim_fault_any_host(w)->fail_next_write = true;
-}
-
 static void stop_one(struct sim_world *w)
 {
     sim_host_stop(w, sim_fault_any_host(w));
@@ -185,11 +116,17 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_FLOOD] = sim_fault_flood,
     [SIM_FAULT_WALL_JUMP] = sim_fault_wall_jump,
     [SIM_FAULT_DRIFT] = sim_fault_drift,
-    [SIM_FAULT_SLOW_DISK] = slow_disk,
-    [SIM_FAULT_DISK_FULL] = disk_full,
-    [SIM_FAULT_DISK_ERROR] = disk_error,
-    [SIM_FAULT_WIPE] = wipe_one,
-    [SIM_FAULT_FLIP] = flip_one,
+    [SIM_FAULT_SLOW_DISK] = sim_fault_slow_disk,
+    [SIM_FAULT_DISK_FULL] = sim_fault_disk_full,
+    [SIM_FAULT_READ_ONLY] = sim_fault_read_only,
+    [SIM_FAULT_DISK_ERROR] = sim_fault_disk_error,
+    [SIM_FAULT_MISDIRECT] = sim_fault_misdirect,
+    [SIM_FAULT_CORRUPT] = sim_fault_corrupt,
+    [SIM_FAULT_WIPE] = sim_fault_wipe,
+    [SIM_FAULT_FLIP] = sim_fault_flip,
+    [SIM_FAULT_ROT] = sim_fault_rot,
+    [SIM_FAULT_LATENT] = sim_fault_latent,
+    [SIM_FAULT_LOST_FILE] = sim_fault_lost_file,
     [SIM_FAULT_STOP] = stop_one,
 };
 
@@ -254,7 +191,8 @@ static void fault_event(struct sim_world *w, uint64_t name, uint64_t unused)
     w->rng = sim_dice(w, SIM_FOR_FAULT, name);
     sim_in(w, 1 + sim_around(w, gap_us), fault_event, name + 1, 0);
     fault = pick_class(w, prng_chance(&w->rng, w->opt.fault_gap_us, both_us));
-    if (fault == SIM_FAULT_COUNT || !w->opt.fault[fault] || !sim_options_fault_in(&w->opt, name)) {
+    if (fault == SIM_FAULT_COUNT || !w->opt.fault[fault] || !sim_options_fault_in(&w->opt, name) ||
+        w->truce) {
         return;
     }
     sim_trace(w, 0xfa017, fault);
@@ -274,13 +212,11 @@ void sim_fault_heal(struct sim_world *w)
 {
     w->rng = sim_dice(w, SIM_FOR_HEAL, 0);
     sim_net_heal(w);
+    sim_fault_disks_heal(w);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         struct sim_host *h = &w->hosts[i];
 
-        h->disk.full = false;
-        h->fail_next_write = false;
         h->ambush = (struct sim_ambush){0};
-        h->disk_stall_until_us = 0;
         if (h->clock.drift_ppm != 0) {
             sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm / 2);
         }

@@ -1,7 +1,7 @@
 /* sim_fault.h - what goes wrong, and when: the classes a seed switched on. */
 #ifndef SIM_FAULT_H
 #define SIM_FAULT_H
-#include "base/base.h"
+#include "sim/sim_options.h"
 
 struct sim_world;
 struct sim_host;
@@ -35,6 +35,20 @@ void sim_fault_narrow(struct sim_world *w);
 void sim_fault_slow_reader(struct sim_world *w);
 void sim_fault_flood(struct sim_world *w);
 void sim_fault_crash_some(struct sim_world *w, bool power, bool many);
+void sim_fault_slow_disk(struct sim_world *w);
+void sim_fault_disk_full(struct sim_world *w);
+void sim_fault_read_only(struct sim_world *w);
+void sim_fault_disk_error(struct sim_world *w);
+void sim_fault_misdirect(struct sim_world *w);
+void sim_fault_corrupt(struct sim_world *w);
+void sim_fault_wipe(struct sim_world *w);
+void sim_fault_flip(struct sim_world *w);
+void sim_fault_rot(struct sim_world *w);
+void sim_fault_latent(struct sim_world *w);
+void sim_fault_lost_file(struct sim_world *w);
+void sim_fault_disks_heal(struct sim_world *w);
+/* A write went wrong without a word, as was ordered. */
+void sim_fault_wrote_wrong(struct sim_world *w, struct sim_host *h);
 void sim_fault_wall_jump(struct sim_world *w);
 void sim_fault_drift(struct sim_world *w);
 #endif

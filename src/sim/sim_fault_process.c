@@ -89,7 +89,7 @@ static void strike(struct sim_world *w, struct sim_host *h, uint64_t kind)
 
 static void strike_event(struct sim_world *w, uint64_t host_kind, uint64_t name)
 {
-    if (w->phase == SIM_FAULTS) {
+    if (sim_faults_on(w)) {
         w->rng = sim_dice(w, SIM_FOR_STRIKE, name ^ 1ULL << 63);
         sim_fault_struck(w, name);
         strike(w, &w->hosts[host_kind & 255], host_kind >> 8);
@@ -123,7 +123,7 @@ void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, u
 {
     uint64_t name = sim_name(part + 1, (uint32_t)term);
 
-    if (w->phase != SIM_FAULTS || !w->opt.fault[SIM_FAULT_LEADER] || w->opt.hosts < 3 ||
+    if (!sim_faults_on(w) || !w->opt.fault[SIM_FAULT_LEADER] || w->opt.hosts < 3 ||
         !sim_options_fault_in(&w->opt, name)) {
         return;
     }

@@ -69,7 +69,8 @@ static void host_forget_process(struct sim_host *h)
     h->ticket_issued = h->ticket_durable = 0;
     h->stage = SIM_STAGE_IDLE;
     h->next_turn_us = 0;
-    h->paused = h->stopping = h->clock_read = h->fail_next_write = false;
+    h->paused = h->stopping = h->clock_read = h->write_failed = false;
+    h->write_fault = h->write_fault == SIM_WRITE_FAILS ? SIM_WRITE_AS_MEANT : h->write_fault;
     h->disk_stall_until_us = h->doze_us = 0;
 }
 
@@ -150,7 +151,7 @@ void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
         return;
     }
     sim_say(w, SIM_LOG_SHORT, "n%u paused for %lu us in stage %d", h->id, for_us, (int)h->stage);
-    if (w->phase == SIM_FAULTS && w->opt.fault[SIM_FAULT_PARTITION] && prng_chance(&h->rng, 1, 2)) {
+    if (sim_faults_on(w) && w->opt.fault[SIM_FAULT_PARTITION] && prng_chance(&h->rng, 1, 2)) {
         /* The most telling moment: its peers go on without it, its clients wait for it. */
         for (uint32_t i = 0; i < w->opt.hosts; i++) {
             sim_fault_cut(w, i, h->id, for_us + for_us / 4);
@@ -193,7 +194,7 @@ static bool ambushed(struct sim_world *w, struct sim_host *h, enum sim_ambush_pl
 {
     const struct sim_ambush *a = &h->ambush;
 
-    return a->fault != 0 && a->place == place && a->turns == 0 && w->phase == SIM_FAULTS &&
+    return a->fault != 0 && a->place == place && a->turns == 0 && sim_faults_on(w) &&
            (place != SIM_AMBUSH_EFFECT || h->effect_pos == a->dice % (h->effects.count + 1));
 }
 
@@ -224,7 +225,7 @@ static bool maybe_doze(struct sim_world *w, struct sim_host *h)
     uint64_t us = h->doze_us;
 
     h->doze_us = 0;
-    if (us == 0 || w->phase != SIM_FAULTS) {
+    if (us == 0 || !sim_faults_on(w)) {
         return false;
     }
     sim_host_pause(w, h, us);
@@ -299,8 +300,7 @@ static uint64_t disk_latency_us(struct sim_world *w, struct sim_host *h, const s
     if (syncs) {
         us += w->opt.disk_sync_us / 2 + prng_below(&h->rng, w->opt.disk_sync_us + 1);
     }
-    if (w->phase == SIM_FAULTS && w->opt.fault[SIM_FAULT_SLOW_DISK] &&
-        prng_chance(&h->rng, 1, 500)) {
+    if (sim_faults_on(w) && w->opt.fault[SIM_FAULT_SLOW_DISK] && prng_chance(&h->rng, 1, 500)) {
         us += prng_below(&h->rng, w->opt.fault_long_us);
     }
     if (h->disk_stall_until_us > w->now_us + us) {
@@ -322,6 +322,78 @@ static bool op_is_ticket(const struct disk_op *op)
     return op->lane == DISK_LANE_LOG && op->kind == DISK_WRITE && op->sync;
 }
 
+/* The op as it was meant, on the twin of a harmed disk. */
+static void run_on_twin(struct sim_world *w, struct sim_host *h, const struct disk_op *op)
+{
+    struct buf none = {0};
+    enum err ignored;
+
+    if (!sim_harm_is_on(w, h) || !w->harm.has_twin || op->kind == DISK_READ) {
+        return;
+    }
+    w->harm.twin.full = h->disk.full;
+    w->harm.twin.read_only = h->disk.read_only;
+    ignored = sim_disk_run(&w->harm.twin, op, &none);
+    (void)ignored; /* as it is with the disk itself */
+}
+
+/* A write that goes wrong and is reported as done. */
+static void write_wrong(struct sim_world *w, struct sim_host *h, const struct disk_op *op)
+{
+    struct diag where = {{0}};
+    bool done = true;
+
+    run_on_twin(w, h, op);
+    if (h->write_fault == SIM_WRITE_ELSEWHERE) {
+        done = sim_disk_misdirect(&h->disk, &h->rng, op, &where);
+        sim_say(w, SIM_LOG_SHORT, "n%u a write lands at %s", h->id, where.text);
+    } else {
+        sim_disk_corrupt(&h->disk, &h->rng, op);
+        sim_say(w, SIM_LOG_SHORT, "n%u bytes change on their way to %s at %lu", h->id, op->path,
+                op->offset);
+    }
+    h->write_fault = SIM_WRITE_AS_MEANT;
+    if (done) {
+        sim_fault_wrote_wrong(w, h);
+    } else { /* there was no other place */
+        enum err err = sim_disk_run(&h->disk, op, NULL);
+
+        CHECK(err == ERR_OK);
+        sim_harm_cancel(w);
+    }
+}
+
+static bool can_go_wrong(const struct sim_host *h, const struct disk_op *op)
+{
+    const struct sim_file *f = sim_disk_find(&h->disk, op->path);
+
+    return op->kind == DISK_WRITE && op->data.len > 0 && !h->disk.full && !h->disk.read_only &&
+           (h->write_fault != SIM_WRITE_ELSEWHERE || f != NULL);
+}
+
+/* Run an operation, as the faults that were ordered let it. */
+static enum err run_op(struct sim_world *w, struct sim_host *h, const struct disk_op *op,
+                       struct buf *read)
+{
+    if (h->write_fault == SIM_WRITE_AS_MEANT || !can_go_wrong(h, op)) {
+        run_on_twin(w, h, op);
+        return sim_disk_run(&h->disk, op, read);
+    }
+    if (h->write_fault != SIM_WRITE_FAILS) {
+        write_wrong(w, h, op);
+        return ERR_OK;
+    }
+    if (prng_chance(&h->rng, 1, 2)) { /* what a failed write left behind is unknown */
+        enum err ignored = sim_disk_run(&h->disk, op, read);
+
+        (void)ignored;
+        run_on_twin(w, h, op);
+    }
+    h->write_fault = SIM_WRITE_AS_MEANT;
+    sim_say(w, SIM_LOG_SHORT, "n%u disk error on %s", h->id, op->path);
+    return ERR_IO;
+}
+
 static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
 {
     struct sim_host *h = &w->hosts[host];
@@ -337,18 +409,7 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
     l->count--;
     memmove(&l->ops[0], &l->ops[1], l->count * sizeof l->ops[0]);
     in.done.token = op.token;
-    if (h->fail_next_write && op.kind == DISK_WRITE) {
-        struct prng coin = h->rng;
-        enum err ignored =
-            prng_chance(&coin, 1, 2) ? sim_disk_run(&h->disk, &op, &in.data) : ERR_OK;
-
-        (void)ignored; /* what a failed write left behind is unknown */
-        h->fail_next_write = false;
-        in.done.err = ERR_IO;
-        sim_say(w, SIM_LOG_SHORT, "n%u disk error on %s", h->id, op.path);
-    } else {
-        in.done.err = sim_disk_run(&h->disk, &op, &in.data);
-    }
+    in.done.err = run_op(w, h, &op, &in.data);
     if (in.done.err != ERR_OK) {
         diag_set(&in.done.why, "%s: simulated: %s", op.path, err_text(in.done.err));
     }
@@ -359,7 +420,7 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
     if (in.number == 1 && in.done.err == ERR_OK) {
         struct sim_log_write *at = &h->log_writes[h->log_write_count++ % SIM_LOG_WRITES];
 
-        *at = (struct sim_log_write){.offset = op.offset, .bytes = op.data.len};
+        *at = (struct sim_log_write){.offset = op.offset, .bytes = op.data.len, .at_us = w->now_us};
         memcpy(at->path, op.path, sizeof at->path);
     }
     buf_free(&op.data);
@@ -493,7 +554,7 @@ static void node_stopped(struct sim_world *w, struct sim_host *h, const struct n
     /* Before a node serves there is nothing it could keep read-only. */
     bool too_early = e->err == ERR_NO_SPACE && node_partition_count(h->node) == 0;
     bool refused = h->impostor && e->err == ERR_REFUSED; /* as it should be */
-    bool allowed = h->stopping || too_early || refused || w->opt.fault[SIM_FAULT_DISK_ERROR];
+    bool allowed = h->stopping || too_early || refused || h->write_failed;
 
     h->impostor = h->impostor && !refused; /* the operator reads the advice: --join */
 
@@ -576,6 +637,7 @@ static void feed(struct sim_host *h, struct sim_input *in)
         if (in->number == 1) {
             ticket_done(h, in->done.token, in->done.err == ERR_OK);
         }
+        h->write_failed = h->write_failed || in->done.err == ERR_IO;
         in->done.data = buf_slice(&in->data);
         node_disk_done(h->node, &in->done);
         break;
@@ -584,6 +646,21 @@ static void feed(struct sim_host *h, struct sim_input *in)
         break;
     }
     buf_free(&in->data);
+}
+
+/* After a failed write nobody knows what the disk holds: the node stops at once, and says why. */
+static void check_stops(struct sim_world *w, const struct sim_host *h)
+{
+    bool stops = !h->write_failed;
+
+    for (size_t i = 0; i < h->effects.count && !stops; i++) {
+        const struct node_effect *e = &h->effects.at[i];
+
+        stops = e->kind == NODE_STOP && e->err != ERR_OK && e->why.text[0] != 0;
+    }
+    if (!stops) {
+        sim_found(w, "n%u was told of a disk error, and goes on", h->id);
+    }
 }
 
 static void run_node(struct sim_world *w, struct sim_host *h)
@@ -604,6 +681,7 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     node_tick(h->node);
     node_end(h->node, &h->effects);
     h->effect_pos = 0;
+    check_stops(w, h);
     h->turns++;
     w->turns++;
     sim_trace(w, 0x7019, hash64_mix(h->id, h->effects.count));
@@ -711,6 +789,21 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     cfg->output_soft_bytes = w->opt.output_soft_bytes;
 }
 
+/* The directory cannot be opened. Where its metadata was harmed, the node says what to do, and
+ * its operator does it. */
+static void refused(struct sim_world *w, struct sim_host *h, enum err err, const struct diag *why,
+                    bool allowed)
+{
+    h->node = NULL;
+    if (!allowed) {
+        sim_found(w, "n%u cannot open its directory: %s: %s", h->id, err_name(err), why->text);
+        return;
+    }
+    sim_say(w, SIM_LOG_SHORT, "n%u refuses to start: %s", h->id, why->text);
+    sim_host_emptied(w, h);
+    sim_host_start_in(w, h, 1000);
+}
+
 void sim_host_start(struct sim_world *w, struct sim_host *h)
 {
     struct disk_boot boot = sim_disk_boot(&h->disk);
@@ -718,6 +811,7 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
     struct diag why = {0};
     uint8_t entropy[32];
     enum err err;
+    bool harmed;
 
     CHECK(h->node == NULL);
     h->dark = false;
@@ -728,9 +822,13 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
     read_clock(w, h);
     sim_trace(w, 0x57a27, sim_disk_hash(&h->disk));
     err = node_open(&cfg, &boot, h->now, entropy, &h->node, &why);
+    harmed = sim_harm_is_on(w, h) && !w->harm.armed && !w->harm.started;
+    if (harmed && !sim_harm_judge_start(w, h, &cfg, entropy, &why)) {
+        refused(w, h, err, &why, true);
+        return;
+    }
     if (err != ERR_OK) {
-        h->node = NULL;
-        sim_found(w, "n%u cannot open its directory: %s: %s", h->id, err_name(err), why.text);
+        refused(w, h, err, &why, false);
         return;
     }
     h->life++;
@@ -739,6 +837,19 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
             sim_disk_bytes(&h->disk));
     sim_check_raft_started(w, h);
     schedule_turn(w, h, w->now_us + 1);
+}
+
+void sim_host_emptied(struct sim_world *w, struct sim_host *h)
+{
+    CHECK(h->node == NULL);
+    sim_disk_wipe(&h->disk);
+    if (sim_harm_is_on(w, h) && w->harm.has_twin) {
+        sim_disk_wipe(&w->harm.twin); /* there is nothing left to compare */
+        w->harm.has_twin = false;
+    }
+    h->wiped = true;
+    h->wipes++;
+    h->log_write_count = 0;
 }
 
 void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
@@ -754,6 +865,11 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
         if (h->lanes[lane].count > 0) {
             flying[flying_count++] = &h->lanes[lane].ops[0];
         }
+    }
+    if (sim_harm_is_on(w, h) && w->harm.has_twin) {
+        struct prng same = h->rng; /* both suffer alike */
+
+        sim_disk_crash(&w->harm.twin, &same, power, flying, flying_count);
     }
     sim_disk_crash(&h->disk, &h->rng, power, flying, flying_count);
     h->dark = power;

@@ -51,7 +51,15 @@ struct sim_ticket {
 enum { SIM_LOG_WRITES = 64 };
 struct sim_log_write {
     char path[DISK_PATH_MAX];
-    uint64_t offset, bytes;
+    uint64_t offset, bytes, at_us;
+};
+
+/* What becomes of the next write to a file. */
+enum sim_write_fault {
+    SIM_WRITE_AS_MEANT,
+    SIM_WRITE_FAILS,     /* with an error; done or not */
+    SIM_WRITE_ELSEWHERE, /* reported as done */
+    SIM_WRITE_CHANGED,   /* reported as done */
 };
 
 enum sim_stage {
@@ -101,7 +109,8 @@ struct sim_host {
     size_t held_count, held_cap;
     struct sim_lane lanes[DISK_LANE_COUNT];
     uint64_t disk_stall_until_us; /* ops end no earlier */
-    bool fail_next_write;
+    enum sim_write_fault write_fault;
+    bool write_failed;          /* the node was told of an error: it must stop in the same turn */
     struct sim_ticket *tickets; /* issued and not durable, growing */
     size_t ticket_count, ticket_cap;
     uint64_t ticket_issued, ticket_durable;
@@ -109,7 +118,7 @@ struct sim_host {
     uint64_t log_write_count;
     uint64_t odd_number; /* of accepted connections */
     uint64_t turns;
-    uint64_t corrupt_starts;
+    uint32_t wipes; /* how often its directory was emptied */
 };
 void sim_host_init(struct sim_world *w, uint32_t id);
 void sim_host_free(struct sim_world *w, struct sim_host *h);
@@ -123,6 +132,8 @@ void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us);
 void sim_host_resume(struct sim_world *w, struct sim_host *h);
 /* A clean stop, then a start. */
 void sim_host_stop(struct sim_world *w, struct sim_host *h);
+/* Its directory is empty now; it comes back with --join. */
+void sim_host_emptied(struct sim_world *w, struct sim_host *h);
 /* Takes in->data. */
 void sim_host_input(struct sim_world *w, struct sim_host *h, struct sim_input *in, bool wake);
 void sim_host_peer_addr(uint32_t id, char out[NODE_ADDR_MAX]);

@@ -61,9 +61,15 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_DRIFT, "drift", "monotonic clocks run apart")                                      \
     X(SIM_FAULT_SLOW_DISK, "slow-disk", "a disk operation takes up to seconds")                    \
     X(SIM_FAULT_DISK_FULL, "disk-full", "a disk has no room for a while")                          \
+    X(SIM_FAULT_READ_ONLY, "read-only", "a file system refuses every change for a while")          \
     X(SIM_FAULT_DISK_ERROR, "disk-error", "one write or sync fails")                               \
+    X(SIM_FAULT_MISDIRECT, "misdirect", "a write lands elsewhere, and is reported as done")        \
+    X(SIM_FAULT_CORRUPT, "corrupt", "a write changes on its way, and is reported as done")         \
     X(SIM_FAULT_WIPE, "wipe", "a node loses its directory")                                        \
     X(SIM_FAULT_FLIP, "flip", "a synced bit of one log changes")                                   \
+    X(SIM_FAULT_ROT, "rot", "a bit of a snapshot or of metadata changes")                          \
+    X(SIM_FAULT_LATENT, "latent", "a sector cannot be read")                                       \
+    X(SIM_FAULT_LOST_FILE, "lost-file", "one file of a directory is gone")                         \
     X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
     X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")
 #define SIM_FAULT_ENUM(id, name, what) id,

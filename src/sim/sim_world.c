@@ -210,6 +210,7 @@ static uint64_t look(struct sim_world *w, uint64_t converged_since)
 static void phase_event(struct sim_world *w, uint64_t converged_since, uint64_t unused)
 {
     (void)unused;
+    sim_harm_poll(w);
     converged_since = look(w, converged_since);
     if (w->phase != SIM_DONE) {
         sim_in(w, STEP_US, phase_event, converged_since, 0);
@@ -326,6 +327,7 @@ static void world_free(struct sim_world *w)
     sim_net_free(&w->net);
     sim_history_free(&w->history);
     sim_check_raft_free(&w->raft);
+    sim_harm_free(&w->harm);
     sim_queue_free(&w->queue);
     mem_free(w);
 }

@@ -5,6 +5,7 @@
 #include "base/base_mem.h"
 #include "sim/sim_check_raft.h"
 #include "sim/sim_client.h"
+#include "sim/sim_harm.h"
 #include "sim/sim_history.h"
 #include "sim/sim_host.h"
 #include "sim/sim_net.h"
@@ -47,6 +48,8 @@ struct sim_world {
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_history history;
     struct sim_raft_check raft;
+    struct sim_harm harm;
+    bool truce;     /* no new faults until the harmed replica is whole again */
     uint64_t trace; /* a hash of everything that happened */
     uint64_t events, turns, faults;
     bool found;
@@ -67,6 +70,10 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out);
 static inline struct prng sim_dice(const struct sim_world *w, enum sim_purpose what, uint64_t name)
 {
     return (struct prng){hash64_mix(hash64_mix(w->opt.seed, (uint64_t)what + 1), name)};
+}
+static inline bool sim_faults_on(const struct sim_world *w)
+{
+    return w->phase == SIM_FAULTS && !w->truce;
 }
 void sim_in(struct sim_world *w, uint64_t delay_us, sim_fn *fn, uint64_t a, uint64_t b);
 void sim_at(struct sim_world *w, uint64_t at_us, sim_fn *fn, uint64_t a, uint64_t b);

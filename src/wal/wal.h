@@ -60,6 +60,7 @@ struct wal_visitor {
 struct wal_recovery {
     uint64_t segments, batches, records, bytes;
     uint64_t torn_bytes;     /* cut from the tail */
+    uint64_t unread_blocks;  /* the device could not read them; they count as bad bytes */
     uint32_t damaged_places; /* where something before the tail is missing or fails its checksum */
     /* Groups that the log once knew and of which it has no record left: damaged
      * too, but not to be named. A caller that knows which groups should be here must
@@ -72,8 +73,8 @@ struct wal *wal_create(const struct wal_config *cfg);
 void wal_destroy(struct wal *w);
 
 /* Read everything back, once, before the first put. ERR_VERSION: written by a
- * newer version; ERR_IO, ERR_CORRUPT (a segment file cannot be made out at all);
- * why names the file and the remedy. Writing goes on in a fresh segment. */
+ * newer version; ERR_IO (nothing can be read), ERR_CORRUPT (a segment file cannot be made out
+ * at all); why names the file and the remedy. Writing goes on in a fresh segment. */
 MUST_USE enum err wal_recover(struct wal *w, const struct disk_boot *boot,
                               const struct wal_visitor *visitor, struct wal_recovery *found,
                               struct diag *why);

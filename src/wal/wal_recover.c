@@ -55,6 +55,9 @@ struct recovery {
     struct file *files;
     size_t file_count, file_cap;
     struct buf bytes;    /* the file being read */
+    struct buf unread;   /* u64 offsets of its blocks that the device could not read */
+    bool any_read;       /* the device gave something */
+    bool tail_unread;    /* the place after the last whole batch could not be read */
     uint64_t expected;   /* sequence of the next batch; 0: none seen yet */
     uint64_t limit;      /* batches from here on were cut by a later segment */
     bool open_end;       /* damage after the last whole batch */
@@ -89,13 +92,60 @@ static int file_order(const void *a, const void *b)
     return (fa->number > fb->number) - (fa->number < fb->number);
 }
 
+/* Blocks that the device cannot read count as bad bytes: neither zeros nor ours. */
+static enum err read_blocks(struct recovery *rc, const char *path, uint64_t bytes)
+{
+    uint64_t end = rc->bytes.len;
+
+    while (end < bytes) {
+        uint64_t want = bytes - end < WAL_BLOCK_BYTES ? bytes - end : WAL_BLOCK_BYTES;
+        enum err err = rc->boot->read(rc->boot->self, path, end, want, &rc->bytes, rc->why);
+
+        if (err == ERR_IO) {
+            rc->bytes.len = end;
+            put_u64le(&rc->unread, end);
+            buf_reserve(&rc->bytes, want);
+            memset(rc->bytes.data + end, 0xbd, want);
+            rc->bytes.len = end + want;
+            rc->found->unread_blocks++;
+        } else if (err != ERR_OK) {
+            return err;
+        } else if (rc->bytes.len == end) {
+            return ERR_OK; /* the end of the file */
+        } else {
+            rc->any_read = true;
+        }
+        end = rc->bytes.len;
+    }
+    return ERR_OK;
+}
+
 static enum err read_file(struct recovery *rc, const struct file *f, uint64_t bytes)
 {
     char path[DISK_PATH_MAX];
+    enum err err;
 
     wal_segment_path(f->number, path);
-    rc->bytes.len = 0;
-    return rc->boot->read(rc->boot->self, path, 0, bytes, &rc->bytes, rc->why);
+    rc->bytes.len = rc->unread.len = 0;
+    err = rc->boot->read(rc->boot->self, path, 0, bytes, &rc->bytes, rc->why);
+    if (err == ERR_IO) {
+        rc->bytes.len = 0;
+        return read_blocks(rc, path, bytes);
+    }
+    rc->any_read = rc->any_read || err == ERR_OK;
+    return err;
+}
+
+static bool was_unread(const struct recovery *rc, uint64_t from, uint64_t bytes)
+{
+    for (size_t at = 0; at < rc->unread.len; at += 8) {
+        uint64_t block = load_u64le(rc->unread.data + at);
+
+        if (block < from + bytes && from < block + WAL_BLOCK_BYTES) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool all_zero(struct slice s)
@@ -353,6 +403,23 @@ static void take_batch(struct recovery *rc, struct slice batch, const struct wal
     rc->open_end = false;
 }
 
+/* Where the batch after the last whole one would be: a device that cannot read it tells of
+ * damage, not of a crash. */
+static void look_at_end(struct recovery *rc, const struct file *f)
+{
+    uint64_t end = f->written == 0 ? WAL_BLOCK_BYTES : f->written;
+    struct wal_batch_header h;
+    uint64_t bytes = WAL_BLOCK_BYTES;
+
+    if (end < rc->bytes.len &&
+        wal_batch_header_get((struct slice){rc->bytes.data + end, rc->bytes.len - end}, f->number,
+                             end, &h) &&
+        h.sequence >= rc->expected && h.sequence < rc->limit) {
+        bytes = wal_pad(h.bytes);
+    }
+    rc->tail_unread = was_unread(rc, end, bytes);
+}
+
 /* Every batch of the file in rc->bytes, and proof of those that are missing. */
 static void read_batches(struct recovery *rc, struct file *f)
 {
@@ -423,6 +490,7 @@ static enum err read_segment(struct recovery *rc, struct file *f)
         rc->torn_bytes = 0;
     }
     if (f->used) {
+        look_at_end(rc, f);
         rc->found->segments++;
         seal_file(rc, f);
     }
@@ -550,6 +618,12 @@ static void conclude(struct recovery *rc)
         damage(rc, rc->files[0].number, rc->files[0].bytes);
         rc->torn_bytes = 0;
     }
+    if (rc->tail_unread) {
+        SOMETIMES(true, "wal: the place of the newest batch cannot be read");
+        damage(rc, w->sealed.at[w->sealed.count - 1].number,
+               w->sealed.at[w->sealed.count - 1].used);
+        rc->torn_bytes = 0;
+    }
     for (uint32_t i = 0; i < w->known_count; i++) {
         judge(rc, w->groups[w->known[i]]);
     }
@@ -592,6 +666,11 @@ static enum err recover(struct recovery *rc)
         }
         err = read_segment(rc, &rc->files[i]);
     }
+    if (err == ERR_OK && rc->found->unread_blocks > 0 && !rc->any_read) {
+        diag_set(rc->why, "the device can read nothing of the log in directory " WAL_DIR
+                          ": see to the device, then start the node again");
+        err = ERR_IO; /* not lost, as far as anybody knows */
+    }
     if (err == ERR_OK) {
         err = take_rest(rc);
     }
@@ -621,5 +700,6 @@ enum err wal_recover(struct wal *w, const struct disk_boot *boot, const struct w
     mem_free(rc.files);
     mem_free(rc.entries);
     buf_free(&rc.bytes);
+    buf_free(&rc.unread);
     return err;
 }

@@ -1,5 +1,6 @@
 #include "node_rig.h"
 
+#include "base/base_hash.h"
 #include "base/base_mem.h"
 
 #include <stdio.h>
@@ -94,13 +95,12 @@ static enum err boot_read(void *self, const char *path, uint64_t offset, size_t 
     return ERR_OK;
 }
 
-static void node_make(struct rig *r)
+static enum err node_make(struct rig *r, struct diag *why)
 {
     const struct disk_boot boot = {.self = r, .list = boot_list, .read = boot_read};
     const uint8_t entropy[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-    struct diag why = {{0}};
 
-    CHECK(node_open(&r->cfg, &boot, r->now, entropy, &r->node, &why) == ERR_OK);
+    return node_open(&r->cfg, &boot, r->now, entropy, &r->node, why);
 }
 
 static void op_run(struct rig *r, struct disk_op *op)
@@ -253,28 +253,71 @@ void rig_open(struct rig *r)
     r->cfg.segment_bytes = 64 << 10;
     (void)snprintf(r->cfg.client_addr, sizeof r->cfg.client_addr, "127.0.0.1:7001");
     (void)snprintf(r->cfg.peer_addr, sizeof r->cfg.peer_addr, "127.0.0.1:17001");
-    node_make(r);
+    struct diag why;
+
+    CHECK(node_make(r, &why) == ERR_OK);
     rig_turns(r, 40, NODE_TICK_US);
     CHECK(node_ready(r->node));
     client_connect(r);
 }
 
-void rig_reopen(struct rig *r)
+enum err rig_try_open(struct rig *r, struct diag *why)
 {
-    node_close(r->node);
+    enum err err;
+
+    if (r->node != NULL) {
+        node_close(r->node);
+    }
     for (uint32_t i = 0; i < r->pending_count; i++) {
         buf_free(&r->pending[i].data);
     }
     r->pending_count = 0;
-    node_make(r);
+    err = node_make(r, why);
+    if (err != ERR_OK) {
+        r->node = NULL;
+        return err;
+    }
     rig_turns(r, 200, NODE_TICK_US);
     CHECK(node_ready(r->node));
     client_connect(r);
+    return ERR_OK;
+}
+
+void rig_reopen(struct rig *r)
+{
+    struct diag why;
+
+    CHECK(rig_try_open(r, &why) == ERR_OK);
+}
+
+struct buf *rig_file(struct rig *r, const char *path)
+{
+    struct rig_file *f = file_find(r, path);
+
+    return f == NULL ? NULL : &f->data;
+}
+
+void rig_lose(struct rig *r, const char *path)
+{
+    file_remove(r, path);
+}
+
+uint64_t rig_disk_hash(const struct rig *r)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < r->file_count; i++) {
+        sum += hash64_seeded(r->files[i].data.data, r->files[i].data.len,
+                             hash64(r->files[i].path, strlen(r->files[i].path)));
+    }
+    return sum;
 }
 
 void rig_close(struct rig *r)
 {
-    node_close(r->node);
+    if (r->node != NULL) {
+        node_close(r->node);
+    }
     for (uint32_t i = 0; i < r->pending_count; i++) {
         buf_free(&r->pending[i].data);
     }

@@ -26,6 +26,11 @@ struct rig {
 };
 void rig_open(struct rig *r);   /* founds a cluster of one, with a client on connection 1 */
 void rig_reopen(struct rig *r); /* as after kill -9: what was written is there */
+/* Close the node and open the directory again; on success as rig_reopen. */
+enum err rig_try_open(struct rig *r, struct diag *why);
+struct buf *rig_file(struct rig *r, const char *path); /* NULL: there is none */
+void rig_lose(struct rig *r, const char *path);
+uint64_t rig_disk_hash(const struct rig *r);
 void rig_close(struct rig *r);
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us);
 /* Send bytes as the client, run until quiet, return all that came back since. */

@@ -135,6 +135,89 @@ static void full(void **state)
     sim_disk_free(&d);
 }
 
+static void refuses_when_read_only(void **state)
+{
+    struct sim_disk d = {0};
+
+    (void)state;
+    (void)run(&d, DISK_WRITE, "f", 0, "abc", true);
+    d.read_only = true;
+    assert_int_equal(run(&d, DISK_WRITE, "f", 0, "xyz", true), ERR_IO);
+    assert_int_equal(run(&d, DISK_UNLINK, "f", 0, NULL, false), ERR_IO);
+    assert_int_equal(run(&d, DISK_READ, "f", 0, NULL, false), ERR_OK);
+    assert_true(holds(&d, "f", "abc"));
+    sim_disk_free(&d);
+}
+
+static void a_broken_sector_is_good_once_it_is_written(void **state)
+{
+    char sector[SIM_SECTOR_BYTES + 1];
+    struct sim_disk d = {0}, copy = {0};
+
+    (void)state;
+    memset(sector, 'a', sizeof sector);
+    sector[SIM_SECTOR_BYTES] = 0;
+    (void)run(&d, DISK_ALLOCATE, "f", 4 * SIM_SECTOR_BYTES, NULL, false);
+    assert_true(sim_disk_break(&d, "f", SIM_SECTOR_BYTES + 7));
+    assert_false(sim_disk_break(&d, "g", 0));
+    assert_int_equal(run(&d, DISK_READ, "f", 0, NULL, false), ERR_OK); /* up to byte 100 */
+    assert_int_equal(run(&d, DISK_READ, "f", SIM_SECTOR_BYTES - 1, NULL, false), ERR_IO);
+    assert_int_equal(run(&d, DISK_READ, "f", 2 * SIM_SECTOR_BYTES, NULL, false), ERR_OK);
+    (void)run(&d, DISK_WRITE, "f", SIM_SECTOR_BYTES, "part", true);
+    sim_disk_copy(&copy, &d);
+    assert_int_equal(run(&copy, DISK_READ, "f", SIM_SECTOR_BYTES, NULL, false), ERR_IO);
+    (void)run(&d, DISK_WRITE, "f", SIM_SECTOR_BYTES, sector, true);
+    assert_int_equal(run(&d, DISK_READ, "f", SIM_SECTOR_BYTES, NULL, false), ERR_OK);
+    sim_disk_free(&d);
+    sim_disk_free(&copy);
+}
+
+/* A misdirected write leaves its place as it was and overwrites another; a corrupted one
+ * differs in a few bits. */
+static void wrong_writes(void **state)
+{
+    struct disk_op op = {.kind = DISK_WRITE, .sync = true, .path = "log/1", .offset = 4096};
+    struct prng rng = {5};
+    unsigned same_file = 0, other_file = 0;
+
+    (void)state;
+    buf_reserve(&op.data, 4096);
+    memset(op.data.data, 1, 4096);
+    op.data.len = 4096;
+    for (unsigned i = 0; i < 100; i++) {
+        struct sim_disk d = {0};
+        struct diag where;
+        const struct sim_file *f, *g;
+        uint64_t ones[2] = {0}, differ = 0;
+
+        (void)run(&d, DISK_ALLOCATE, "log/1", 16384, NULL, false);
+        (void)run(&d, DISK_ALLOCATE, "log/2", 8192, NULL, false);
+        (void)run(&d, DISK_ALLOCATE, "snap/1", 8192, NULL, false);
+        f = sim_disk_find(&d, "log/1");
+        g = sim_disk_find(&d, "log/2");
+        if (sim_disk_misdirect(&d, &rng, &op, &where)) {
+            for (size_t k = 0; k < 16384; k++) {
+                ones[0] += f->view.data[k];
+                ones[1] += k < 8192 ? g->view.data[k] : 0;
+            }
+            same_file += ones[0] == 4096;
+            other_file += ones[1] == 4096;
+            assert_int_equal(ones[0] + ones[1], 4096);
+            assert_int_equal(f->view.data[4096], 0);
+        }
+        sim_disk_corrupt(&d, &rng, &op);
+        for (size_t k = 4096; k < 8192; k++) {
+            differ += f->view.data[k] != 1;
+        }
+        assert_in_range(differ, 0, 8);
+        assert_true(slice_eq(buf_slice(&f->view), buf_slice(&f->platter)) || i > 0);
+        sim_disk_free(&d);
+    }
+    assert_true(same_file > 10);
+    assert_true(other_file > 10);
+    buf_free(&op.data);
+}
+
 static void clocks(void **state)
 {
     struct sim_clock c = {.drift_ppm = 500};
@@ -172,8 +255,15 @@ static void queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(synced_stays), cmocka_unit_test(unsynced_may_go), cmocka_unit_test(torn),
-        cmocka_unit_test(full),         cmocka_unit_test(clocks),          cmocka_unit_test(queue),
+        cmocka_unit_test(synced_stays),
+        cmocka_unit_test(unsynced_may_go),
+        cmocka_unit_test(torn),
+        cmocka_unit_test(full),
+        cmocka_unit_test(clocks),
+        cmocka_unit_test(refuses_when_read_only),
+        cmocka_unit_test(a_broken_sector_is_good_once_it_is_written),
+        cmocka_unit_test(wrong_writes),
+        cmocka_unit_test(queue),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

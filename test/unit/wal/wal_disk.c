@@ -104,11 +104,17 @@ static enum err boot_list(void *self, const char *dir,
 static enum err boot_read(void *self, const char *path, uint64_t offset, size_t bytes,
                           struct buf *out, struct diag *why)
 {
-    struct disk_file *f = disk_sim_find(self, path);
+    struct disk_sim *d = self;
+    struct disk_file *f = disk_sim_find(d, path);
 
     if (f == NULL) {
         diag_set(why, "%s: no such file", path);
         return ERR_NOT_FOUND;
+    }
+    if (strcmp(path, d->bad_path) == 0 && d->bad_block * DISK_BLOCK_BYTES < offset + bytes &&
+        offset < (d->bad_block + d->bad_count) * DISK_BLOCK_BYTES) {
+        diag_set(why, "%s: cannot be read", path);
+        return ERR_IO;
     }
     if (offset < f->bytes.len) {
         size_t left = f->bytes.len - offset;

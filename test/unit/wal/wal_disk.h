@@ -19,7 +19,9 @@ struct disk_sim {
     size_t unlinked_count;
     uint64_t capacity; /* of all files; 0: unlimited */
     bool writes_fail_no_space;
-    enum err fail_next; /* the next operation ends with it */
+    enum err fail_next;            /* the next operation ends with it */
+    char bad_path[DISK_PATH_MAX];  /* a file of which one block cannot be read while opening; */
+    uint64_t bad_block, bad_count; /* or several from there on */
     uint64_t allocates, renames, unlinks, writes;
 };
 

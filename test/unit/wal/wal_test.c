@@ -269,6 +269,65 @@ static void a_lost_file_is_damage(void **state)
     assert_true(rig.found.groups_lost > 0);
 }
 
+static void bad_blocks(uint64_t number, uint64_t block, uint64_t count)
+{
+    wal_segment_path(number, rig.disk.bad_path);
+    rig.disk.bad_block = block;
+    rig.disk.bad_count = count;
+}
+
+/* A sector that cannot be read used to keep the whole node from starting. */
+static void an_unreadable_block_is_damage(void **state)
+{
+    (void)state;
+    batch(0, 1, 10);
+    batch(1, 1, 10); /* cannot be read */
+    batch(0, 2, 10);
+    bad_blocks(1, batch_at(1, 2) / 4096, 1);
+    close_log();
+    open_log();
+    assert_int_equal(rig.found.unread_blocks, 1);
+    assert_int_equal(rig.found.damaged_places, 1);
+    assert_false(rig.read.damaged[0]);
+    assert_int_equal(rig.read.groups[0].count, 2);
+    assert_int_equal(rig.found.groups_lost, 1); /* its only record */
+}
+
+/* No crash makes a block unreadable: where the newest batch would be, it is damage. */
+static void an_unreadable_block_at_the_end_is_no_torn_tail(void **state)
+{
+    (void)state;
+    batch(0, 1, 10);
+    batch(0, 2, 10);
+    bad_blocks(1, batch_at(1, 2) / 4096, 1);
+    close_log();
+    open_log();
+    assert_int_equal(rig.found.damaged_places, 1);
+    assert_true(rig.read.damaged[0]);
+
+    bad_blocks(1, batch_at(1, 2) / 4096 + 2, 1); /* beyond where the next one would begin */
+    close_log();
+    open_log();
+    assert_int_equal(rig.found.damaged_places, 0);
+    assert_false(rig.read.damaged[0]);
+    assert_int_equal(rig.read.groups[0].count, 2);
+}
+
+static void a_device_that_reads_nothing_loses_nothing(void **state)
+{
+    (void)state;
+    batch(0, 1, 10);
+    close_log();
+    disk_sim_remove(&rig.disk, "log/0000000000000002.seg"); /* the spare */
+    bad_blocks(1, 0, SEGMENT / 4096);
+    assert_int_equal(open_err(SEGMENT), ERR_IO);
+    assert_non_null(strstr(rig.why.text, "see to the device"));
+    wal_destroy(rig.w);
+    bad_blocks(1, 0, 0);
+    open_log();
+    assert_int_equal(rig.read.groups[0].count, 1);
+}
+
 static void a_newer_version_is_refused(void **state)
 {
     struct wal_segment_header h = {
@@ -460,6 +519,9 @@ int main(void)
         T(damage_names_only_who_lost_something),
         T(a_snapshot_makes_up_for_lost_entries),
         T(a_lost_file_is_damage),
+        T(an_unreadable_block_is_damage),
+        T(an_unreadable_block_at_the_end_is_no_torn_tail),
+        T(a_device_that_reads_nothing_loses_nothing),
         T(a_newer_version_is_refused),
         T(a_file_of_rubbish_is_corrupt),
         T(snapshots_keep_the_disk_bounded),

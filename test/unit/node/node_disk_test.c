@@ -1,0 +1,122 @@
+/* What a node makes of a harmed data directory, where it has nobody to ask. */
+#include "node_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+static struct diag why;
+
+static const char *const metadata[] = {"meta/node", "meta/node.copy", "meta/map", "meta/map.copy"};
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_open(&rig);
+    assert_string_equal(rig_ask(&rig, "SET a 1\r\n"), "+OK\r\n");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_close(&rig);
+    return 0;
+}
+
+static void harm(const char *path)
+{
+    struct buf *b = rig_file(&rig, path);
+
+    assert_non_null(b);
+    b->data[b->len - 1] ^= 1;
+}
+
+static void lost_metadata_is_made_good_from_its_copy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(metadata); i++) {
+        rig_lose(&rig, metadata[i]);
+        rig_reopen(&rig);
+        assert_string_equal(rig_ask(&rig, "GET a\r\n"), "$1\r\n1\r\n");
+        assert_non_null(rig_file(&rig, metadata[i]));
+    }
+}
+
+static void damaged_metadata_is_made_good_from_its_copy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(metadata); i++) {
+        harm(metadata[i]);
+        rig_reopen(&rig);
+        assert_string_equal(rig_ask(&rig, "GET a\r\n"), "$1\r\n1\r\n");
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(metadata); i += 2) { /* and the copies are good again */
+        rig_lose(&rig, metadata[i]);
+    }
+    rig_reopen(&rig);
+    assert_string_equal(rig_ask(&rig, "GET a\r\n"), "$1\r\n1\r\n");
+}
+
+static void metadata_lost_twice_is_refused(void **state)
+{
+    (void)state;
+    harm("meta/node");
+    harm("meta/node.copy");
+    uint64_t before = rig_disk_hash(&rig);
+
+    assert_int_equal(rig_try_open(&rig, &why), ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "--join"));
+    assert_true(rig_disk_hash(&rig) == before);
+}
+
+static void a_map_without_an_identity_is_refused(void **state)
+{
+    (void)state;
+    rig_lose(&rig, "meta/node");
+    rig_lose(&rig, "meta/node.copy");
+    assert_int_equal(rig_try_open(&rig, &why), ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "identity is lost"));
+}
+
+/* Rebuilding from peers that do not exist would have thrown away what is left. */
+static void damage_to_the_only_replica_is_refused(void **state)
+{
+    struct buf *log;
+
+    (void)state;
+    assert_string_equal(rig_ask(&rig, "SET a 2\r\n"), "+OK\r\n");
+    assert_string_equal(rig_ask(&rig, "SET a 3\r\n"), "+OK\r\n");
+    log = rig_file(&rig, "log/0000000000000001.seg");
+    assert_non_null(log);
+    for (size_t at = 4096; at + 4096 < log->len; at += 4096) { /* the second batch of the log */
+        if (load_u32le(log->data + at) == 0x424e5953 && load_u64le(log->data + at + 16) == 2) {
+            log->data[at + 70] ^= 1;
+        }
+    }
+    uint64_t before = rig_disk_hash(&rig);
+
+    assert_int_equal(rig_try_open(&rig, &why), ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "no other replica"));
+    assert_non_null(strstr(why.text, "backup"));
+    assert_true(rig_disk_hash(&rig) == before);
+}
+
+#define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(lost_metadata_is_made_good_from_its_copy),
+        RIG_TEST(damaged_metadata_is_made_good_from_its_copy),
+        RIG_TEST(metadata_lost_twice_is_refused),
+        RIG_TEST(a_map_without_an_identity_is_refused),
+        RIG_TEST(damage_to_the_only_replica_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
