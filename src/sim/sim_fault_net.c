@@ -184,7 +184,7 @@ void sim_fault_clog(struct sim_world *w)
 
 static void swizzle_event(struct sim_world *w, uint64_t ways, uint64_t until_us)
 {
-    if (w->phase == SIM_FAULTS && until_us > w->now_us) {
+    if (sim_faults_on(w) && until_us > w->now_us) {
         sim_net_cut(w, (uint32_t)(ways >> 8), ways & 255, until_us, false);
     }
 }

@@ -13,7 +13,7 @@ static void pump(struct sim_world *w, uint64_t conn_dir, uint64_t unused);
 
 static bool calm(const struct sim_world *w)
 {
-    return w->phase != SIM_FAULTS;
+    return !sim_faults_on(w);
 }
 
 static struct sim_link *link_of(struct sim_world *w, const struct sim_conn *c, unsigned dir)
