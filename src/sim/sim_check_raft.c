@@ -313,6 +313,48 @@ bool sim_check_raft_converged(struct sim_world *w, struct diag *why)
     return count > 0;
 }
 
+/* Those of the core agree on a leader among themselves; one that is being rebuilt may not know
+ * it yet. */
+static bool core_leads(struct sim_world *w, uint32_t part, struct diag *why)
+{
+    struct node_group_view v, leader = {0};
+
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (sim_live_in_core(w, i) && node_group_view(w->hosts[i].node, part, &v) && v.here &&
+            v.role == RAFT_LEADER && v.term.n > leader.term.n) {
+            leader = v;
+        }
+    }
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (sim_live_in_core(w, i) && node_group_view(w->hosts[i].node, part, &v) && v.here &&
+            !v.rebuilding && (v.leader.n == 0 || v.leader.n != leader.self.n)) {
+            diag_set(why, "p%u: n%u (%s, term %lu) believes in leader %lx; %lx leads term %lu",
+                     part, i, raft_role_name(v.role), v.term.n, v.leader.n, leader.self.n,
+                     leader.term.n);
+            return false;
+        }
+    }
+    return leader.self.n != 0;
+}
+
+bool sim_check_raft_core(struct sim_world *w, struct diag *why)
+{
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        const struct node *n = w->hosts[i].node;
+
+        if (sim_live_in_core(w, i) && (n == NULL || node_partition_count(n) == 0)) {
+            diag_set(why, "n%u %s", i, n == NULL ? "is down" : "knows of no cluster");
+            return false;
+        }
+    }
+    for (uint32_t part = 0; part < w->opt.partitions; part++) {
+        if (!core_leads(w, part, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool sim_check_raft_settled(struct sim_world *w, struct diag *why)
 {
     if (!sim_check_raft_converged(w, why)) {

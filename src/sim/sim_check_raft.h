@@ -41,6 +41,8 @@ void sim_check_raft_started(struct sim_world *w, struct sim_host *h);
 void sim_check_raft_turn(struct sim_world *w, struct sim_host *h);
 /* Every partition has one leader, known to all its replicas, and no replica is missing. */
 bool sim_check_raft_converged(struct sim_world *w, struct diag *why);
+/* The same among the hosts of the core alone, and whoever else may vote. */
+bool sim_check_raft_core(struct sim_world *w, struct diag *why);
 /* All replicas of each partition are at the same index with the same digest. */
 bool sim_check_raft_settled(struct sim_world *w, struct diag *why);
 #endif

@@ -200,7 +200,7 @@ static struct sim_op *new_op(struct sim_world *w, struct sim_client *c, uint32_t
 
 static bool must_succeed(const struct sim_world *w, const struct sim_op *op)
 {
-    return w->healthy_since_us != 0 && op->invoke_us > w->healthy_since_us;
+    return sim_live_must_succeed(w, w->clients[op->client].host, op->invoke_us);
 }
 
 static void drop_link(struct sim_world *w, struct sim_client *c)
@@ -299,11 +299,10 @@ static void act_event(struct sim_world *w, uint64_t client, uint64_t unused)
         return;
     }
     if (c->link == SIM_CLIENT_IDLE) {
-        uint32_t host = (uint32_t)prng_below(&c->rng, w->opt.hosts);
-
+        c->host = sim_live_host(w, &c->rng);
         c->link = SIM_CLIENT_DIALING;
         c->tries++;
-        c->conn = sim_net_client_dial(w, c->id, host);
+        c->conn = sim_net_client_dial(w, c->id, c->host);
         sim_in(w, 3000000, timeout_event, c->id, c->tries);
     } else if (c->link == SIM_CLIENT_CONNECTED && c->waiting_count == 0) {
         send_batch(w, c);

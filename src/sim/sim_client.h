@@ -15,6 +15,7 @@ struct sim_world;
 struct sim_client {
     uint32_t id;
     struct prng rng;
+    uint32_t host; /* dialed last */
     uint32_t conn; /* in the net; valid unless idle */
     enum { SIM_CLIENT_IDLE, SIM_CLIENT_DIALING, SIM_CLIENT_CONNECTED } link;
     uint32_t ops;         /* so far, those left out too: the second half of an operation's name */

@@ -208,19 +208,23 @@ void sim_fault_begin(struct sim_world *w)
     sim_in(w, sim_around(w, w->opt.fault_gap_us), fault_event, 1, 0);
 }
 
+void sim_fault_heal_host(struct sim_world *w, struct sim_host *h)
+{
+    h->ambush = (struct sim_ambush){0};
+    if (h->clock.drift_ppm != 0) {
+        sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm / 2);
+    }
+    h->stays_down = false;
+    sim_host_resume(w, h);
+    sim_host_start_in(w, h, 1000);
+}
+
 void sim_fault_heal(struct sim_world *w)
 {
     w->rng = sim_dice(w, SIM_FOR_HEAL, 0);
     sim_net_heal(w);
     sim_fault_disks_heal(w);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
-        struct sim_host *h = &w->hosts[i];
-
-        h->ambush = (struct sim_ambush){0};
-        if (h->clock.drift_ppm != 0) {
-            sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm / 2);
-        }
-        sim_host_resume(w, h);
-        sim_host_start_in(w, h, 1000);
+        sim_fault_heal_host(w, &w->hosts[i]);
     }
 }

@@ -18,6 +18,8 @@ void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, u
 void sim_fault_struck(struct sim_world *w, uint64_t name);
 /* End every fault: links work, everyone runs, disks have room. */
 void sim_fault_heal(struct sim_world *w);
+/* Those of one host; links are none of them. */
+void sim_fault_heal_host(struct sim_world *w, struct sim_host *h);
 
 /* For the families of faults. */
 uint64_t sim_fault_length_us(struct sim_world *w);

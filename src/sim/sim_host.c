@@ -147,7 +147,7 @@ static void resume_event(struct sim_world *w, uint64_t host, uint64_t life)
 
 void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
 {
-    if (h->node == NULL || h->paused) {
+    if (h->node == NULL || (h->paused && h->paused_until_us >= w->now_us + for_us)) {
         return;
     }
     sim_say(w, SIM_LOG_SHORT, "n%u paused for %lu us in stage %d", h->id, for_us, (int)h->stage);
@@ -536,7 +536,7 @@ static void restart_event(struct sim_world *w, uint64_t host, uint64_t life)
     struct sim_host *h = &w->hosts[host];
 
     h->restarting = false;
-    if (h->life == life && h->node == NULL) {
+    if (h->life == life && h->node == NULL && !h->stays_down) {
         sim_host_start(w, h);
     }
 }

@@ -91,6 +91,7 @@ struct sim_host {
     struct sim_clock clock;
     struct prng rng;
     bool paused, stopping, wiped, founded;
+    bool stays_down;
     bool dark;     /* without power: not even its kernel answers */
     bool impostor; /* wiped, and started with --found as if nothing had happened */
     uint64_t paused_until_us;

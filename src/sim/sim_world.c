@@ -10,6 +10,7 @@ enum {
     STEP_US = 20000,        /* between two looks at the phase */
     FOUNDING_US = 20000000, /* at most, without faults */
     HEALTHY_US = 1000000,
+    CORE_HEALTHY_US = 500000,
 };
 
 void sim_at(struct sim_world *w, uint64_t at_us, sim_fn *fn, uint64_t a, uint64_t b)
@@ -94,15 +95,18 @@ void sim_found(struct sim_world *w, const char *fmt, ...)
 
 static void enter(struct sim_world *w, enum sim_phase phase)
 {
-    static const char *const names[] = {"founding", "faults",   "healing", "healthy",
-                                        "reading",  "settling", "done"};
+    static const char *const names[] = {"founding",     "faults",   "core",
+                                        "healthy core", "healing",  "healthy",
+                                        "reading",      "settling", "done"};
 
     w->phase = phase;
     w->phase_since_us = w->now_us;
     sim_trace(w, 0x9a5e, phase);
     sim_say(w, SIM_LOG_SHORT, "--- phase %s", names[phase]);
-    if (phase == SIM_HEALTHY) {
+    if (phase == SIM_HEALTHY || phase == SIM_CORE_HEALTHY) {
         w->healthy_since_us = w->now_us;
+    } else if (phase == SIM_HEALING) {
+        w->healthy_since_us = 0;
     }
     if (phase == SIM_FAULTS && w->opt.record != NULL) {
         w->opt.record->faults_from_us = w->now_us;
@@ -110,16 +114,12 @@ static void enter(struct sim_world *w, enum sim_phase phase)
     if (phase == SIM_FAULTS) {
         sim_fault_begin(w);
     } else if (phase == SIM_HEALING) {
+        w->live.outsiders = 0;
         sim_fault_heal(w);
     }
     for (uint32_t i = 0; i < w->opt.clients; i++) {
         sim_client_wake(w, &w->clients[i]);
     }
-}
-
-static uint64_t patience_us(const struct sim_world *w)
-{
-    return 40000000 + 20 * w->opt.election_us_max;
 }
 
 static bool clients_quiet(const struct sim_world *w)
@@ -146,6 +146,38 @@ static bool all_read(const struct sim_world *w)
 
 static void phase_event(struct sim_world *w, uint64_t converged_since, uint64_t unused);
 
+/* Nothing that is still unnoticed can change it any more. */
+static bool stays(const struct sim_world *w, uint64_t converged_since)
+{
+    return w->now_us - converged_since > 2 * w->opt.election_us_max + 500000 &&
+           w->now_us - w->phase_since_us > sim_live_settle_us(w);
+}
+
+static uint64_t look_at_core(struct sim_world *w, uint64_t converged_since)
+{
+    uint64_t passed = w->now_us - w->phase_since_us;
+    struct diag why = {0};
+
+    if (!sim_check_raft_core(w, &why)) {
+        if (passed > sim_live_core_bound_us(w) && sim_live_excused(w)) {
+            sim_say(w, SIM_LOG_SHORT, "the core is not whole: %s", why.text);
+            enter(w, SIM_HEALING);
+        } else if (passed > sim_live_core_bound_us(w)) {
+            sim_found(w, "liveness: %lu ms after the last fault, with some away: %s", passed / 1000,
+                      why.text);
+        }
+        return 0;
+    }
+    if (converged_since == 0) {
+        w->live.core_us = passed;
+        return w->now_us;
+    }
+    if (stays(w, converged_since)) {
+        enter(w, SIM_CORE_HEALTHY);
+    }
+    return converged_since;
+}
+
 static uint64_t look(struct sim_world *w, uint64_t converged_since)
 {
     uint64_t passed = w->now_us - w->phase_since_us;
@@ -162,23 +194,28 @@ static uint64_t look(struct sim_world *w, uint64_t converged_since)
         return 0;
     case SIM_FAULTS:
         if (passed >= w->opt.fault_us) {
+            enter(w, sim_live_begin(w) ? SIM_CORE : SIM_HEALING);
+        }
+        return 0;
+    case SIM_CORE:
+        return look_at_core(w, converged_since);
+    case SIM_CORE_HEALTHY:
+        if (passed >= w->opt.request_timeout_us + CORE_HEALTHY_US) {
             enter(w, SIM_HEALING);
         }
         return 0;
     case SIM_HEALING:
         if (!sim_check_raft_converged(w, &why)) {
-            if (passed > patience_us(w)) {
-                sim_found(w, "liveness: %lu s after the last fault: %s", patience_us(w) / 1000000,
-                          why.text);
+            if (passed > sim_live_heal_bound_us(w)) {
+                sim_found(w, "liveness: %lu ms after the last fault: %s", passed / 1000, why.text);
             }
             return 0;
         }
         if (converged_since == 0) {
+            w->live.heal_us = passed;
             return w->now_us;
         }
-        /* A disk operation that began before the last fault ended may take that long. */
-        if (w->now_us - converged_since > 2 * w->opt.election_us_max + 500000 &&
-            passed > w->opt.fault_long_us) {
+        if (stays(w, converged_since)) {
             enter(w, SIM_HEALTHY);
         }
         return converged_since;
@@ -190,14 +227,14 @@ static uint64_t look(struct sim_world *w, uint64_t converged_since)
     case SIM_READING:
         if (all_read(w) && clients_quiet(w)) {
             enter(w, SIM_SETTLING);
-        } else if (passed > patience_us(w)) {
+        } else if (passed > sim_live_heal_bound_us(w)) {
             sim_found(w, "liveness: the closing reads do not end");
         }
         return 0;
     case SIM_SETTLING:
         if (sim_check_raft_settled(w, &why)) {
             enter(w, SIM_DONE);
-        } else if (passed > patience_us(w)) {
+        } else if (passed > sim_live_heal_bound_us(w)) {
             sim_found(w, "liveness: replicas do not become equal: %s", why.text);
         }
         return 0;
@@ -357,6 +394,8 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out)
     out->virtual_us = w->now_us;
     out->turns = w->turns;
     out->faults = w->faults;
+    out->core_us = w->live.core_us;
+    out->heal_us = w->live.heal_us;
     out->found = w->found;
     out->kind = w->kind;
     memcpy(out->finding, w->finding, sizeof out->finding);

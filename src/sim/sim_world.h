@@ -8,6 +8,7 @@
 #include "sim/sim_harm.h"
 #include "sim/sim_history.h"
 #include "sim/sim_host.h"
+#include "sim/sim_live.h"
 #include "sim/sim_net.h"
 #include "sim/sim_options.h"
 #include "sim/sim_queue.h"
@@ -16,10 +17,12 @@
 enum sim_phase {
     SIM_FOUNDING, /* until every node is ready, at most a while */
     SIM_FAULTS,
-    SIM_HEALING,  /* faults are over: the cluster must come back by itself */
-    SIM_HEALTHY,  /* every operation must succeed */
-    SIM_READING,  /* clients read everything once */
-    SIM_SETTLING, /* replicas must become equal */
+    SIM_CORE,         /* some stay away: the others must come back by themselves */
+    SIM_CORE_HEALTHY, /* ... and every operation through them must succeed */
+    SIM_HEALING,      /* all faults are over: the cluster must come back by itself */
+    SIM_HEALTHY,      /* every operation must succeed */
+    SIM_READING,      /* clients read everything once */
+    SIM_SETTLING,     /* replicas must become equal */
     SIM_DONE,
 };
 
@@ -49,6 +52,7 @@ struct sim_world {
     struct sim_history history;
     struct sim_raft_check raft;
     struct sim_harm harm;
+    struct sim_live live;
     bool truce;     /* no new faults until the harmed replica is whole again */
     uint64_t trace; /* a hash of everything that happened */
     uint64_t events, turns, faults;
@@ -64,6 +68,7 @@ struct sim_result {
     char finding[2048];
     uint64_t trace;
     uint64_t virtual_us, turns, ops, ops_ok, ops_unknown, ops_fail, inconclusive, faults;
+    uint64_t core_us, heal_us; /* from the end of the faults until the core, or all, served */
 };
 void sim_world_run(const struct sim_options *given, struct sim_result *out);
 
