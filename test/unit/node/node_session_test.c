@@ -119,6 +119,28 @@ static void an_expired_item_is_removed_through_the_log(void **state)
     assert_string_equal(rig_ask(&rig, "GET a\r\nDBSIZE\r\n"), "$-1\r\n:0\r\n");
 }
 
+/* A real cluster answered GET with nothing and PERSIST behind it with 1: the time of the read was
+ * that of its answer, later than the time under which PERSIST was in the log already. */
+static void a_read_is_not_later_than_the_write_behind_it(void **state)
+{
+    static const char persisted[] = "SET a 1 PX 10\r\nGET a\r\nPERSIST a\r\nGET a\r\n";
+    static const char deleted[] =
+        "SET b 1 PX 10\r\nEXISTS b\r\nDEL b\r\nSET b 2 PX 10\r\nGET b\r\n";
+
+    (void)state;
+    rig.hold_log = true;
+    rig_send(&rig, persisted, sizeof persisted - 1);
+    rig.now.wall_ms += 1000;
+    rig.hold_log = false;
+    assert_string_equal(rig_ask(&rig, "PING\r\n"), "+OK\r\n$1\r\n1\r\n:1\r\n$1\r\n1\r\n+PONG\r\n");
+    rig.hold_log = true;
+    rig_send(&rig, deleted, sizeof deleted - 1);
+    rig.now.wall_ms += 1000;
+    rig.hold_log = false;
+    /* Behind the last read there is no write: its time is the present. */
+    assert_string_equal(rig_ask(&rig, "PING\r\n"), "+OK\r\n:1\r\n:1\r\n+OK\r\n$-1\r\n+PONG\r\n");
+}
+
 static void client_reply_modes(void **state)
 {
     (void)state;
@@ -280,6 +302,7 @@ int main(void)
         RIG_TEST(all_partitions_answer_together),
         RIG_TEST(scan_visits_every_partition),
         RIG_TEST(an_expired_item_is_removed_through_the_log),
+        RIG_TEST(a_read_is_not_later_than_the_write_behind_it),
         RIG_TEST(client_reply_modes),
         RIG_TEST(resp3_after_hello),
         RIG_TEST(broken_protocol_is_answered_and_closed),
