@@ -166,6 +166,7 @@ void node_request_error(struct node *n, struct request *r, const char *text)
     struct resp_writer w = node_request_writer(n, r);
 
     n->stats.errors++;
+    r->reply.len = 0; /* of a read that waits for a removal: it must not follow the error */
     resp_put_error(&w, text);
     finish(n, r, WIRE_DONE);
 }
@@ -194,8 +195,10 @@ void node_request_not_leader(struct node *n, struct request *r)
         node_request_error(n, r, "TRYAGAIN the partition's leader changed; the write was not done");
         return;
     }
-    /* It did not happen, so that it may be tried again. */
+    /* It did not happen, so that it may be tried again; what was read here does not count. */
     r->bounced = true;
+    r->reply.len = 0;
+    r->removal_term.n = 0;
     list_remove(&r->in_group);
     if (r->state == REQUEST_FORWARDED) {
         CHECK(map64_remove(&n->forwarded, r->id) == r);

@@ -141,6 +141,25 @@ static void a_read_is_not_later_than_the_write_behind_it(void **state)
     assert_string_equal(rig_ask(&rig, "PING\r\n"), "+OK\r\n:1\r\n:1\r\n+OK\r\n$-1\r\n+PONG\r\n");
 }
 
+/* The mix of real faults, with full disks: what the read had found came behind the error, and every
+ * later reply of the connection was taken for that of the request before. */
+static void a_read_that_waited_for_a_removal_in_vain_is_one_error(void **state)
+{
+    (void)state;
+    assert_string_equal(rig_ask(&rig, "SET a 1 PX 500\r\n"), "+OK\r\n");
+    rig.now.wall_ms += 1000;
+    rig.hold_log = true;
+    rig.out.len = 0;
+    rig_send(&rig, "EXISTS a\r\nPING\r\n", 16);
+    rig_turns(&rig, 6000, 1000);
+    rig.hold_log = false;
+    put_u8(&rig.out, 0);
+    assert_string_equal((const char *)rig.out.data,
+                        "-TRYAGAIN no majority confirmed the leader in time; nothing was done\r\n"
+                        "+PONG\r\n");
+    assert_string_equal(rig_ask(&rig, "EXISTS a\r\n"), ":0\r\n");
+}
+
 static void client_reply_modes(void **state)
 {
     (void)state;
@@ -303,6 +322,7 @@ int main(void)
         RIG_TEST(scan_visits_every_partition),
         RIG_TEST(an_expired_item_is_removed_through_the_log),
         RIG_TEST(a_read_is_not_later_than_the_write_behind_it),
+        RIG_TEST(a_read_that_waited_for_a_removal_in_vain_is_one_error),
         RIG_TEST(client_reply_modes),
         RIG_TEST(resp3_after_hello),
         RIG_TEST(broken_protocol_is_answered_and_closed),
