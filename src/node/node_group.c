@@ -355,6 +355,7 @@ static void run_effect(struct group *g, const struct raft_effect *e)
         node_snap_need(g, e->u.id);
         return;
     case RAFT_CONF_CHANGED:
+        node_member_conf_changed(g);
         return;
     }
 }

@@ -578,6 +578,7 @@ void node_snap_recv_tick(struct group *g);
 /* node_member.c */
 void node_member_tick(struct node *n);
 void node_member_join(struct node *n, struct link *l, const struct wire_join *j);
+void node_member_conf_changed(struct group *g); /* appended, or taken back */
 void node_member_conf_applied(struct group *g, const struct raft_conf *conf, struct slice context);
 void node_balance_tick(struct node *n);
 /* Another replica could take the leadership now. */

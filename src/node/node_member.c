@@ -171,6 +171,17 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
     node_group_mark(g);
 }
 
+/* A replica counts as rebuilt once a configuration in which it votes is in its log. Was that
+ * never committed and is replaced, it is a learner again and must go on asking: nobody else
+ * takes the step that is left. */
+void node_member_conf_changed(struct group *g)
+{
+    if (!g->rebuilding && is_learner(node_group_conf(g), g->self)) {
+        SOMETIMES(true, "node_member: a learner again");
+        g->rebuilding = true;
+    }
+}
+
 void node_member_conf_applied(struct group *g, const struct raft_conf *conf, struct slice context)
 {
     struct node *n = g->node;
