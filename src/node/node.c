@@ -26,6 +26,9 @@ void node_config_defaults(struct node_config *cfg)
         .append_bytes_max = 256U << 10,
         .inflight_bytes_max = 4U << 20,
         .inflight_count_max = 128,
+        .snap_chunk_bytes = SNAPFILE_CHUNK_BYTES,
+        .snap_piece_bytes = 64 << 10, /* neither side works on one for a millisecond */
+        .snap_window = 8,
         .maxclients = 10000,
         .output_soft_bytes = 1UL << 20,
         .output_hard_bytes = 256UL << 20,
@@ -514,6 +517,11 @@ bool node_group_view(const struct node *n, uint32_t partition, struct node_group
     out->raft = g->raft;
     out->conf = raft_conf_now(g->raft);
     return true;
+}
+
+struct node_troubles node_troubles(const struct node *n)
+{
+    return n->troubles;
 }
 
 void node_id_text(const struct node *n, char out[41])

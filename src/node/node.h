@@ -62,6 +62,9 @@ struct node_config {
     uint32_t append_bytes_max;     /* entries in one message to a peer: 256 KiB */
     uint32_t inflight_bytes_max;   /* sent to a peer and not acknowledged: 4 MiB */
     uint32_t inflight_count_max;   /* messages: 128 */
+    uint32_t snap_chunk_bytes;     /* of a snapshot file, written while writes go on: 64 KiB */
+    uint32_t snap_piece_bytes;     /* of one, sent to a peer: 64 KiB */
+    uint32_t snap_window;          /* so many chunks or pieces under way: 8 */
     uint32_t maxclients;           /* 10000 */
     uint64_t output_soft_bytes;    /* stop reading a client that has this much unsent */
     uint64_t output_hard_bytes;    /* cut it off */
@@ -160,6 +163,13 @@ struct node_group_view {
     const struct raft_conf *conf;
 };
 bool node_group_view(const struct node *n, uint32_t partition, struct node_group_view *out);
+/* What a correct cluster on sound disks never sees; since the process started. */
+struct node_troubles {
+    uint64_t peer_errors;       /* links ended for bytes of a peer that cannot be read */
+    uint64_t replicas_lost;     /* given up as damaged, to be rebuilt from the others */
+    uint64_t snapshots_refused; /* received, and not whole or not what was announced */
+};
+struct node_troubles node_troubles(const struct node *n);
 void node_id_text(const struct node *n, char out[41]);
 /* Every invariant; expensive parts only when deep. */
 void node_check(const struct node *n, bool deep);

@@ -261,7 +261,7 @@ static enum err rebuild(struct group *g, struct raft_id was, const char *why, st
         "partition=%u reason=\"%s\"",
         g->partition, why);
     SOMETIMES(true, "node_boot: a damaged replica");
-    g->node->stats.replicas_lost++;
+    g->node->troubles.replicas_lost++;
     group_forget(g);
     node_group_restart_as(g, self, was);
     return ERR_OK;

@@ -106,9 +106,9 @@ void node_checkpoint_pump(struct group *g)
     struct node *n = g->node;
     struct checkpoint *c = &g->checkpoint;
 
-    while (c->active && !c->produced_all && c->in_flight < SNAP_WINDOW_CHUNKS) {
+    while (c->active && !c->produced_all && c->in_flight < n->cfg.snap_window) {
         struct buf items = {0}, piece = {0};
-        bool more = store_snap_next(g->store, SNAPFILE_CHUNK_BYTES, &items);
+        bool more = store_snap_next(g->store, n->cfg.snap_chunk_bytes, &items);
 
         if (items.len > 0) {
             snapfile_put_chunk(&piece, buf_slice(&items));

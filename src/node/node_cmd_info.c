@@ -79,11 +79,11 @@ static void section_persistence(const struct node *n, struct buf *b)
     buf_printf(b,
                "# Persistence\r\nloading:%d\r\naof_enabled:1\r\nlog_live_bytes:%llu\r\n"
                "log_disk_bytes:%llu\r\nlog_durable_batches:%llu\r\nlog_full:%d\r\n"
-               "snapshots_written:%llu\r\nsnapshot_in_progress:%u\r\n",
+               "snapshots_written:%llu\r\nsnapshot_in_progress:%u\r\nsnapshots_refused:%llu\r\n",
                node_ready(n) ? 0 : 1, (unsigned long long)wal_live_bytes(n->wal),
                (unsigned long long)wal_disk_bytes(n->wal), (unsigned long long)wal_durable(n->wal),
                wal_full(n->wal) ? 1 : 0, (unsigned long long)n->stats.snapshots_written,
-               n->checkpoints_active);
+               n->checkpoints_active, (unsigned long long)n->troubles.snapshots_refused);
 }
 
 static void section_stats(const struct node *n, struct buf *b)
@@ -96,14 +96,14 @@ static void section_stats(const struct node *n, struct buf *b)
                "total_net_output_bytes:%llu\r\nrejected_connections:%llu\r\n"
                "total_error_replies:%llu\r\nclient_output_buffer_limit_disconnections:%llu\r\n"
                "forwarded_requests:%llu\r\nlog_proposals:%llu\r\nlease_reads:%llu\r\n"
-               "index_reads:%llu\r\nloop_turns:%llu\r\n",
+               "index_reads:%llu\r\nloop_turns:%llu\r\npeer_protocol_errors:%llu\r\n",
                (unsigned long long)s->connections, (unsigned long long)s->commands,
                (unsigned long long)s->ops_per_s, (unsigned long long)s->in_bytes,
                (unsigned long long)s->out_bytes, (unsigned long long)n->gauges.connections_rejected,
                (unsigned long long)s->errors, (unsigned long long)s->output_cut,
                (unsigned long long)s->forwarded, (unsigned long long)s->proposals,
                (unsigned long long)s->lease_reads, (unsigned long long)s->index_reads,
-               (unsigned long long)s->turns);
+               (unsigned long long)s->turns, (unsigned long long)n->troubles.peer_errors);
 }
 
 static void section_replication(const struct node *n, struct buf *b)
@@ -122,7 +122,7 @@ static void section_replication(const struct node *n, struct buf *b)
                n->map.partitions, here, groups_led(n), rebuilding,
                (unsigned long long)n->stats.elections, (unsigned long long)n->stats.snapshots_sent,
                (unsigned long long)n->stats.snapshots_installed,
-               (unsigned long long)n->stats.replicas_lost);
+               (unsigned long long)n->troubles.replicas_lost);
 }
 
 static void section_cpu(const struct node *n, struct buf *b)

@@ -517,7 +517,7 @@ void node_found_map(struct node *n, struct link *l, struct slice payload)
     struct wire_map map;
 
     if (wire_get_map(payload, &map) != ERR_OK) {
-        node_link_drop(n, l, "a map that cannot be read");
+        node_link_garbled(n, l, "a map that cannot be read");
         return;
     }
     if (n->phase == NODE_PHASE_FOUNDING) {

@@ -100,9 +100,6 @@ struct pending {
     struct request *request; /* NULL: nobody waits any more */
 };
 
-/* Small pieces, so that neither side works on one for a millisecond. */
-enum { SNAP_WINDOW_CHUNKS = 8, SNAP_PIECE_BYTES = 64 << 10 };
-
 /* Writing a checkpoint (node_checkpoint.c). */
 struct checkpoint {
     bool active, finishing;
@@ -301,7 +298,6 @@ struct stats {
     uint64_t connections, commands, in_bytes, out_bytes, errors;
     uint64_t forwarded, proposals, lease_reads, index_reads;
     uint64_t elections, snapshots_written, snapshots_sent, snapshots_installed;
-    uint64_t replicas_lost; /* found to have lost data, and rebuilt, since the start */
     uint64_t turns, output_cut;
     uint64_t ops_mark_us, ops_mark_commands, ops_per_s;
 };
@@ -362,6 +358,7 @@ struct node {
     uint64_t stop_ticket;
     bool stop_said, stop_closing;
     struct stats stats;
+    struct node_troubles troubles;
     struct cmd_stat *cmd_stats;
     struct slow_entry *slowlog; /* ring */
     uint32_t slowlog_head, slowlog_count, slowlog_max;
@@ -425,6 +422,8 @@ struct buf *node_link_reply_frame(struct link *l);
 void node_links_flush(struct node *n);
 void node_link_refuse(struct node *n, uint64_t conn, enum err code, const char *text);
 void node_link_drop(struct node *n, struct link *l, const char *reason);
+/* As node_link_drop: the peer said what no correct one says. */
+void node_link_garbled(struct node *n, struct link *l, const char *reason);
 
 /* node_group.c */
 void node_group_init(struct node *n, uint32_t partition);

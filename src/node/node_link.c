@@ -173,6 +173,12 @@ void node_link_drop(struct node *n, struct link *l, const char *reason)
     link_down(n, l);
 }
 
+void node_link_garbled(struct node *n, struct link *l, const char *reason)
+{
+    n->troubles.peer_errors++;
+    node_link_drop(n, l, reason);
+}
+
 void node_link_closed(struct node *n, struct link *l, const char *reason)
 {
     if (l->state == LINK_UP) {
@@ -375,7 +381,7 @@ static void frame_raft(struct node *n, struct link *l, struct slice payload)
         uint32_t partition;
 
         if (wire_get_raft(&r, &partition, &m, &n->entries) != ERR_OK) {
-            node_link_drop(n, l, "a Raft message that cannot be read");
+            node_link_garbled(n, l, "a Raft message that cannot be read");
             return;
         }
         if (n->groups == NULL || partition >= n->map.partitions || !n->groups[partition].here ||
@@ -402,7 +408,7 @@ static void frame_leaders(struct node *n, struct link *l, struct slice payload)
 
     while (reader_left(&r) > 0) {
         if (wire_get_leader(&r, &hint) != ERR_OK) {
-            node_link_drop(n, l, "a leader list that cannot be read");
+            node_link_garbled(n, l, "a leader list that cannot be read");
             return;
         }
         if (n->groups != NULL && hint.partition < n->map.partitions &&
@@ -443,7 +449,7 @@ static void frame_snapshot(struct node *n, struct link *l, const struct wire_fra
     } else if (f->type == WIRE_JOIN && wire_get_join(f->payload, &j) == ERR_OK) {
         node_member_join(n, l, &j);
     } else {
-        node_link_drop(n, l, "a frame that cannot be read");
+        node_link_garbled(n, l, "a frame that cannot be read");
     }
 }
 
@@ -452,13 +458,13 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
     struct wire_hello h;
 
     if (l->state == LINK_HELLO && f->type != WIRE_HELLO && f->type != WIRE_REFUSE) {
-        node_link_drop(n, l, "the first frame is not a hello");
+        node_link_garbled(n, l, "the first frame is not a hello");
         return;
     }
     switch (f->type) {
     case WIRE_HELLO:
         if (l->state != LINK_HELLO || wire_get_hello(f->payload, &h) != ERR_OK) {
-            node_link_drop(n, l, "an unexpected hello, or of another protocol version");
+            node_link_garbled(n, l, "an unexpected hello, or of another protocol version");
             return;
         }
         link_up(n, l, &h);
@@ -515,7 +521,7 @@ static void link_bytes(struct node *n, struct link *l, const uint8_t *data, size
             break;
         }
         if (err != ERR_OK) {
-            node_link_drop(n, l, "bytes that are not a frame");
+            node_link_garbled(n, l, "bytes that are not a frame");
             break;
         }
         at += f.used;

@@ -554,7 +554,7 @@ static void take_request(struct node *n, struct link *l, const struct wire_reque
     }
     if (cmd_decode(q->command, &d) != ERR_OK || (d.cmd->flags & (CMD_READ | CMD_WRITE)) == 0 ||
         d.cmd->handler == NULL) {
-        node_link_drop(n, l, "a forwarded command that cannot be read");
+        node_link_garbled(n, l, "a forwarded command that cannot be read");
         return;
     }
     r = node_request_new(n, REQUEST_LINK, d.cmd, q->partition);
@@ -583,7 +583,7 @@ void node_route_request_frame(struct node *n, struct link *l, struct slice paylo
         struct wire_request q;
 
         if (wire_get_request(&r, &q) != ERR_OK) {
-            node_link_drop(n, l, "a request that cannot be read");
+            node_link_garbled(n, l, "a request that cannot be read");
             return;
         }
         take_request(n, l, &q);
@@ -624,7 +624,7 @@ void node_route_reply_frame(struct node *n, struct link *l, struct slice payload
         struct wire_reply p;
 
         if (wire_get_reply(&r, &p) != ERR_OK) {
-            node_link_drop(n, l, "a reply that cannot be read");
+            node_link_garbled(n, l, "a reply that cannot be read");
             return;
         }
         take_reply(n, &p);

@@ -96,6 +96,7 @@ static bool take_bytes(struct group *g, const struct wire_chunk *c)
         }
     }
     if (err != ERR_OK) {
+        n->troubles.snapshots_refused++;
         node_log(n, NODE_LOG_ERROR, "msg=\"snapshot refused\" partition=%u reason=\"%s\"",
                  g->partition, why.text);
         return false;

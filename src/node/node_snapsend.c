@@ -6,7 +6,6 @@
 #include "base/base_mem.h"
 
 enum {
-    WINDOW_BYTES = SNAP_WINDOW_CHUNKS * SNAP_PIECE_BYTES,
     PATIENCE_US = 15 * 1000 * 1000,
     CATCH_UP_US = 10 * 1000 * 1000,
     GIVEN_UP_US = 1000 * 1000, /* the receiver's disk is full, as a rule: it stays so */
@@ -58,13 +57,14 @@ static void read_next(struct group *g, struct snap_send *s)
     struct disk_op *op;
 
     if (s->reading || s->last_read || s->end_us != 0 ||
-        s->read_offset - s->acked_offset >= WINDOW_BYTES) {
+        s->read_offset - s->acked_offset >=
+            (uint64_t)n->cfg.snap_window * n->cfg.snap_piece_bytes) {
         return;
     }
     op = disk_ops_push(&n->ops, DISK_READ, DISK_LANE_BULK);
     op->token = s->read_token = node_token(DISK_USER_SEND_READ, g->partition, n->next_token++);
     op->offset = s->read_offset;
-    op->read_bytes = SNAP_PIECE_BYTES;
+    op->read_bytes = n->cfg.snap_piece_bytes;
     snapfile_name(g->partition, s->file, false, op->path);
     s->reading = true;
 }
