@@ -199,6 +199,13 @@ static void check_replica(struct sim_world *w, struct sim_host *h, uint32_t part
         check_leader(w, h, part, v); /* first: it names the cause of what the others see */
         check_complete(w, h, part, v);
     }
+    if (v->role == RAFT_CANDIDATE && (!same_life || s->term != v->term.n)) {
+        sim_fault_candidate(w, h, part, v->term.n);
+    }
+    if (v->role == RAFT_LEADER && v->conf->learner_count + v->conf->outgoing_count > 0 &&
+        !raft_conf_settled(v->raft) && v->last.n != s->last) {
+        sim_fault_member(w, h, part, v->last.n);
+    }
     for (uint64_t i = from < v->first.n ? v->first.n : from; i <= v->last.n; i++) {
         check_entry(w, h, part, v, i);
     }

@@ -240,10 +240,19 @@ static void timeout_event(struct sim_world *w, uint64_t client, uint64_t tries)
     drop_link(w, c);
 }
 
+/* Some who only read give up early and ask another node: perhaps one that sleeps. */
+static uint64_t patience_us(const struct sim_world *w, bool writes)
+{
+    return w->phase == SIM_FAULTS && w->opt.patience_us > 0 && !writes
+               ? w->opt.patience_us
+               : 2 * w->opt.request_timeout_us + 3000000;
+}
+
 static void send_batch(struct sim_world *w, struct sim_client *c)
 {
     uint64_t batch = prng_between(&c->rng, 1, w->opt.pipeline_max);
     struct buf out = {0};
+    bool writes = false;
 
     for (uint64_t i = 0; i < batch; i++) {
         bool last = w->phase >= SIM_READING;
@@ -270,6 +279,7 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
         if (w->opt.record != NULL && !last) {
             sim_names_add(&w->opt.record->ops, name);
         }
+        writes = writes || sim_op_writes(op->kind);
         sim_say(w, SIM_LOG_FULL, "c%u op %u %s object %u a=%lu", c->id, op->id,
                 sim_op_name(op->kind), op->object, op->a[0]);
         if (w->opt.bug == SIM_BUG_APPLY_TWICE && sim_op_writes(op->kind) &&
@@ -281,7 +291,7 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
     }
     c->tries++;
     if (out.len > 0) {
-        sim_in(w, 2 * w->opt.request_timeout_us + 3000000, timeout_event, c->id, c->tries);
+        sim_in(w, patience_us(w, writes), timeout_event, c->id, c->tries);
         sim_net_client_send(w, c->conn, &out);
     } else if (w->phase < SIM_READING) { /* left out: it thinks, as if it had been answered */
         act_in(w, c, 1 + prng_below(&c->rng, 2 * w->opt.think_us));

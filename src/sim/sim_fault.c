@@ -92,9 +92,18 @@ static void break_one(struct sim_world *w)
     sim_net_break_one(w, prng_chance(&w->rng, 1, 2));
 }
 
+/* It hands its leadership over, and half of the time does not hear what comes of it. */
 static void stop_one(struct sim_world *w)
 {
-    sim_host_stop(w, sim_fault_any_host(w));
+    struct sim_host *h = sim_fault_any_host(w);
+    bool deaf = prng_chance(&w->rng, 1, 2);
+
+    sim_host_stop(w, h);
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (deaf && i != h->id) {
+            sim_fault_freeze(w, i, h->id, 2 * w->opt.election_us_max);
+        }
+    }
 }
 
 /* One fault of the class. NULL: it happens by itself, or has a name of its own: see one_fault(). */
@@ -134,6 +143,8 @@ static void one_fault(struct sim_world *w, enum sim_fault fault, uint64_t name)
 {
     if (fault == SIM_FAULT_LEADER) {
         sim_fault_leader(w, sim_fault_any_leader(w), name);
+    } else if (fault == SIM_FAULT_CRASH_LOOP) {
+        sim_fault_crash_loop(w, name);
     } else if (fault == SIM_FAULT_TURN_CRASH || fault == SIM_FAULT_TURN_PAUSE) {
         ambush(w, sim_fault_any_host(w), fault == SIM_FAULT_TURN_CRASH, name);
     } else if (faults[fault] != NULL) {
@@ -146,10 +157,10 @@ static bool inside_turns(enum sim_fault fault)
     return fault == SIM_FAULT_TURN_CRASH || fault == SIM_FAULT_TURN_PAUSE;
 }
 
-/* Classes that are no single faults, but there all the time. */
+/* Classes that are no single faults: there all the time, or called for. */
 static bool continuous(enum sim_fault fault)
 {
-    return fault == SIM_FAULT_FRAMES || fault == SIM_FAULT_LATE_ACCEPT;
+    return fault == SIM_FAULT_FRAMES || fault == SIM_FAULT_LATE_ACCEPT || fault == SIM_FAULT_MEMBER;
 }
 
 /* The class of the next fault, from w->rng; SIM_FAULT_COUNT: the seed has none of that kind.

@@ -14,6 +14,10 @@ void sim_fault_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us)
 void sim_fault_freeze(struct sim_world *w, uint32_t from, uint32_t to, uint64_t us);
 /* A replica on h has just won an election: perhaps it is struck, now or soon. */
 void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term);
+/* One asks for votes: perhaps its requests are late. */
+void sim_fault_candidate(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term);
+/* h, which leads, has begun a step of a change of membership: perhaps it is struck. */
+void sim_fault_member(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t index);
 /* A fault of that name happened: every fault has one, so that it can be left out. */
 void sim_fault_struck(struct sim_world *w, uint64_t name);
 /* End every fault: links work, everyone runs, disks have room. */
@@ -37,6 +41,7 @@ void sim_fault_narrow(struct sim_world *w);
 void sim_fault_slow_reader(struct sim_world *w);
 void sim_fault_flood(struct sim_world *w);
 void sim_fault_crash_some(struct sim_world *w, bool power, bool many);
+void sim_fault_crash_loop(struct sim_world *w, uint64_t name);
 void sim_fault_slow_disk(struct sim_world *w);
 void sim_fault_disk_full(struct sim_world *w);
 void sim_fault_read_only(struct sim_world *w);

@@ -32,6 +32,7 @@ bool sim_harm_begin(struct sim_world *w, struct sim_host *h, enum sim_harm_kind 
     memset(m->of, 0, sizeof m->of);
     sim_disk_copy(&m->twin, &h->disk);
     m->has_twin = true;
+    h->damaged = true;
     m->count++;
     if (kind == SIM_HARM_NEWEST || kind == SIM_HARM_IMAGE) {
         w->truce = true;

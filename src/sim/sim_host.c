@@ -32,7 +32,7 @@ void sim_host_init(struct sim_world *w, uint32_t id)
     if (w->opt.fault[SIM_FAULT_WALL_JUMP]) {
         h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
     }
-    h->turn_delay_us = prng_between(&h->rng, 1, 100);
+    h->turn_delay_us = prng_between(&h->rng, 1, w->opt.turn_us);
     h->disk.sync_lies = w->opt.bug == SIM_BUG_FSYNC_LIES;
 }
 
@@ -663,6 +663,33 @@ static void check_stops(struct sim_world *w, const struct sim_host *h)
     }
 }
 
+static bool any_damaged(const struct sim_world *w)
+{
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (w->hosts[i].damaged) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The product repairs itself. What it repairs must have been broken by a fault. */
+static void check_troubles(struct sim_world *w, const struct sim_host *h)
+{
+    struct node_troubles t = node_troubles(h->node);
+
+    if (t.replicas_lost > 0 && !h->damaged) {
+        sim_found(w, "n%u gave up %lu replicas as damaged, and nothing damaged its disk", h->id,
+                  t.replicas_lost);
+    }
+    if (t.snapshots_refused > 0 && !any_damaged(w)) {
+        sim_found(w, "n%u received a snapshot that is not whole", h->id);
+    }
+    if (t.peer_errors > 0) {
+        sim_found(w, "n%u cannot read what a peer said, and no network changes bytes", h->id);
+    }
+}
+
 static void run_node(struct sim_world *w, struct sim_host *h)
 {
     node_begin(h->node, h->now);
@@ -686,6 +713,7 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     w->turns++;
     sim_trace(w, 0x7019, hash64_mix(h->id, h->effects.count));
     node_check(h->node, h->turns % 1024 == 0);
+    check_troubles(w, h);
     sim_check_raft_turn(w, h);
 }
 
@@ -787,6 +815,9 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     cfg->inflight_bytes_max = w->opt.inflight_bytes_max;
     cfg->inflight_count_max = w->opt.inflight_count_max;
     cfg->output_soft_bytes = w->opt.output_soft_bytes;
+    cfg->snap_chunk_bytes = w->opt.snap_chunk_bytes;
+    cfg->snap_piece_bytes = w->opt.snap_piece_bytes;
+    cfg->snap_window = w->opt.snap_window;
 }
 
 /* The directory cannot be opened. Where its metadata was harmed, the node says what to do, and

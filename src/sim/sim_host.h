@@ -93,6 +93,7 @@ struct sim_host {
     bool paused, stopping, wiped, founded;
     bool stays_down;
     bool dark;     /* without power: not even its kernel answers */
+    bool damaged;  /* its disk was: replicas may be lost, and must be noticed */
     bool impostor; /* wiped, and started with --found as if nothing had happened */
     uint64_t paused_until_us;
     struct sim_ambush ambush;

@@ -858,6 +858,13 @@ void sim_net_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until
     }
 }
 
+void sim_net_open_link(struct sim_world *w, uint32_t from, uint32_t to)
+{
+    if (sim_link_cut(sim_net_link(&w->net, from, to))) {
+        link_opens(w, from, to);
+    }
+}
+
 /* UINT32_MAX: there is none. */
 static uint32_t any_conn(struct sim_world *w)
 {

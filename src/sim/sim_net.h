@@ -93,6 +93,8 @@ static inline struct sim_link *sim_net_link(struct sim_net *net, uint32_t from, 
 /* Nothing gets through until then, unless it is cut for longer already. breaks: one of two
  * connections over it does not survive; otherwise TCP outlives it and sends again. */
 void sim_net_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until_us, bool breaks);
+/* It is open again at once, whatever it was cut for. */
+void sim_net_open_link(struct sim_world *w, uint32_t from, uint32_t to);
 /* A random established connection breaks. quiet: the ends may not notice for long. */
 void sim_net_break_one(struct sim_world *w, bool quiet);
 /* A random one goes into nothing from now on. One end may be told that it is closed. */

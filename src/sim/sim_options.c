@@ -85,6 +85,9 @@ static void draw_product(struct sim_options *o, struct prng *p)
     o->append_bytes_max = (uint32_t)PICK(p, 1, 1, 1000, 256U << 10);
     o->inflight_bytes_max = (uint32_t)PICK(p, 16U << 10, 64U << 10, 4U << 20);
     o->inflight_count_max = (uint32_t)PICK(p, 16, 32, 128);
+    o->snap_chunk_bytes = (uint32_t)PICK(p, 10, 1000, 64U << 10);
+    o->snap_piece_bytes = (uint32_t)PICK(p, 4000, 16U << 10, 64U << 10);
+    o->snap_window = (uint32_t)PICK(p, 1, 1, 2, 8);
     o->log_memory_bytes = PICK(p, 16U << 10, 16U << 10, 64U << 10, 8U << 20);
 }
 
@@ -101,6 +104,8 @@ static void draw_workload(struct sim_options *o, struct prng *p)
     }
     o->family_weight[prng_below(p, SIM_FAMILY_COUNT)] = 2; /* never nothing at all */
     o->muse_permille = (uint32_t)PICK(p, 0, 0, 20, 100);
+    o->patience_us = PICK(p, 0, 0, 1000000);
+    o->turn_us = PICK(p, 100, 100, 100, 1000, 5000);
 }
 
 static void draw_network(struct sim_options *o, struct prng *p)
@@ -168,6 +173,8 @@ static void draw_elections(struct sim_options *o, struct prng *p)
 /* A leader sleeps through the end of its lease while its clients go on asking it. */
 static void draw_pauses(struct sim_options *o, struct prng *p)
 {
+    bool calm = false;
+
     o->hosts = (uint32_t)PICK(p, 3, 3, 5);
     o->partitions = (uint32_t)PICK(p, 1, 2);
     o->heartbeat_us = PICK(p, 10000, 20000, 50000);
@@ -185,9 +192,16 @@ static void draw_pauses(struct sim_options *o, struct prng *p)
     o->fault_gap_us = PICK(p, 200000, 500000);
     o->fault_long_us = PICK(p, 1000000, 3000000);
     o->strike_permille = 700;
+    o->patience_us = o->election_us_max * PICK(p, 1, 2, 4);
+    if (prng_chance(p, 1, 2)) { /* whoever sleeps must not be the only one that could lead */
+        o->faults_drawn = 0;
+        calm = true;
+    }
     turn_on(o, SIM_FAULT_LEADER);
-    turn_on(o, SIM_FAULT_PAUSE);
-    turn_on(o, SIM_FAULT_TURN_PAUSE);
+    if (!calm) {
+        turn_on(o, SIM_FAULT_PAUSE);
+        turn_on(o, SIM_FAULT_TURN_PAUSE);
+    }
     turn_on(o, SIM_FAULT_PARTITION);
 }
 

@@ -40,6 +40,7 @@ void sim_bug_plant(enum sim_bug bug);
 #define SIM_FAULT_LIST(X)                                                                          \
     X(SIM_FAULT_KILL, "kill", "a process ends; what it wrote stays")                               \
     X(SIM_FAULT_POWER, "power", "a machine loses power: unsynced writes suffer")                   \
+    X(SIM_FAULT_CRASH_LOOP, "crash-loop", "a process dies again and again, soon after its start")  \
     X(SIM_FAULT_MASS, "mass", "several or all nodes end at once")                                  \
     X(SIM_FAULT_TURN_CRASH, "turn-crash", "a process ends between any two effects of a turn")      \
     X(SIM_FAULT_PAUSE, "pause", "a process is stopped for a while, as by SIGSTOP")                 \
@@ -71,7 +72,8 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_LATENT, "latent", "a sector cannot be read")                                       \
     X(SIM_FAULT_LOST_FILE, "lost-file", "one file of a directory is gone")                         \
     X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
-    X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")
+    X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")                        \
+    X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")
 #define SIM_FAULT_ENUM(id, name, what) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 static_assert(SIM_FAULT_COUNT <= 64, "a class is a bit of a mask");
@@ -131,8 +133,11 @@ struct sim_options {
     uint32_t segment_bytes;
     uint64_t checkpoint_log_bytes, log_memory_bytes;
     uint32_t append_bytes_max, inflight_bytes_max, inflight_count_max;
+    uint32_t snap_chunk_bytes, snap_piece_bytes, snap_window;
     uint32_t value_bytes_max, pipeline_max;
     uint64_t think_us;
+    uint64_t patience_us;   /* of those who only read, while things break; 0: that of all */
+    uint64_t turn_us;       /* between an input and the turn that takes it, at most about this */
     uint32_t muse_permille; /* how often a client thinks for about an election's time */
     uint32_t family_weight[SIM_FAMILY_COUNT];
     uint32_t read_percent;
