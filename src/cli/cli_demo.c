@@ -28,7 +28,7 @@ struct child {
 };
 struct demo {
     int nodes, port;
-    const char *dir, *io, *log_level;
+    const char *dir, *io, *poll_us, *log_level;
     struct child child[NODES_MAX];
     char found[NODES_MAX * 24];
     sigset_t before; /* the signal mask to give to the children */
@@ -37,7 +37,7 @@ struct demo {
 static int usage(FILE *to, int status)
 {
     (void)fprintf(
-        to, "usage: synod demo [--nodes N] [--dir DIR] [--port BASE] [--io HOW] "
+        to, "usage: synod demo [--nodes N] [--dir DIR] [--port BASE] [--io HOW] [--poll-us N] "
             "[--log-level L]\n"
             "  N nodes (default 3) on 127.0.0.1:BASE, BASE+1, ... (default 7001), data in DIR\n"
             "  (default ./synod-demo), which a later start finds again; Ctrl-C stops all\n");
@@ -77,7 +77,7 @@ static int parse(struct demo *d, int argc, char **argv)
         }
         if (strcmp(flag, "--nodes") != 0 && strcmp(flag, "--dir") != 0 &&
             strcmp(flag, "--port") != 0 && strcmp(flag, "--io") != 0 &&
-            strcmp(flag, "--log-level") != 0) {
+            strcmp(flag, "--poll-us") != 0 && strcmp(flag, "--log-level") != 0) {
             (void)fprintf(stderr, "synod: unknown flag %s\n", flag);
             return 1 + usage(stderr, 2);
         }
@@ -98,6 +98,8 @@ static int parse(struct demo *d, int argc, char **argv)
             d->dir = value;
         } else if (strcmp(flag, "--io") == 0) {
             d->io = value;
+        } else if (strcmp(flag, "--poll-us") == 0) {
+            d->poll_us = value;
         } else {
             d->log_level = value;
         }
@@ -195,6 +197,10 @@ static _Noreturn void child_run(const struct demo *d, int k, pid_t parent)
     if (d->io != NULL) {
         argv[argc++] = "--io";
         argv[argc++] = d->io;
+    }
+    if (d->poll_us != NULL) {
+        argv[argc++] = "--poll-us";
+        argv[argc++] = d->poll_us;
     }
     if (d->log_level != NULL) {
         argv[argc++] = "--log-level";

@@ -2,6 +2,7 @@
 #include "port/port_internal.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -82,6 +83,7 @@ enum err port_create(const struct port_config *cfg, struct port_dir *d, struct p
     *out = NULL;
     p->dir = d;
     p->next_conn = 1;
+    p->poll = (struct port_poll){.most_us = cfg->poll_us, .mean_us = cfg->poll_us};
     p->next_deadline_us = UINT64_MAX;
     p->started_ms = now.wall_ms;
     p->now_us = now.mono_us;
@@ -185,6 +187,7 @@ void port_on_wake(struct port *p)
 {
     uint64_t count;
 
+    p->woken = true;
     if (read(p->wake_fd, &count, sizeof count) < 0) {
         SOMETIMES(true, "port: woken without a reason");
     }
@@ -368,12 +371,55 @@ static void feed(struct port *p, struct port_item *items)
     node_end(p->node, &p->fx);
 }
 
+static bool something_came(struct port *p)
+{
+    return p->event_count > 0 || p->urgent || p->woken || port_lanes_done(&p->lanes);
+}
+
+/* At least once, which also submits what is to be sent; then until something came or
+ * look_us have passed [port_poll]. */
+static bool look_for_work(struct port *p, uint64_t start_us, uint64_t look_us)
+{
+    for (;;) {
+        p->backend->wait(p, 0);
+        if (something_came(p)) {
+            return true;
+        }
+        if (port_mono_us() - start_us >= look_us) {
+            return false;
+        }
+        (void)sched_yield();
+    }
+}
+
+static void collect(struct port *p)
+{
+    uint64_t start_us = port_mono_us();
+    uint64_t left_us = timeout_us(p);
+    uint64_t look_us = port_poll_us(&p->poll);
+
+    p->woken = false;
+    look_us = look_us < left_us ? look_us : left_us;
+    if (left_us == 0 || look_us > 0) {
+        bool came = look_for_work(p, start_us, look_us);
+        uint64_t gone_us = port_mono_us() - start_us;
+
+        left_us = came || gone_us >= left_us ? 0 : left_us - gone_us;
+    }
+    if (left_us > 0) {
+        port_lanes_sleep(&p->lanes, true);
+        p->backend->wait(p, port_lanes_done(&p->lanes) ? 0 : left_us);
+        port_lanes_sleep(&p->lanes, false);
+    }
+    port_poll_waited(&p->poll, port_mono_us() - start_us);
+}
+
 static void turn(struct port *p)
 {
     struct port_item *items;
 
     p->turn++;
-    p->backend->wait(p, timeout_us(p));
+    collect(p);
     items = port_lanes_take(&p->lanes);
     p->urgent = false;
     /* Only now: what arrived did so before this moment [node.h, one loop turn]. */

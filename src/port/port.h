@@ -44,11 +44,13 @@ void port_dir_close(struct port_dir *d);
 struct disk_boot port_dir_boot(struct port_dir *d);
 
 /* ---- the loop (port.c) ---- */
+enum { PORT_POLL_US = 200 }; /* measured best on two cores [docs/decisions/0008-poll.md] */
 struct port_config {
     enum port_io io;
     const char *client_listen; /* HOST:PORT, [V6]:PORT */
     const char *peer_listen;
     uint32_t maxclients; /* sizes the limit of open files */
+    uint64_t poll_us;    /* under load, look for work this long before sleeping; 0: never */
 };
 struct port;
 /* Bind, listen, start the backend and the disk lanes; nothing is accepted yet.

@@ -142,6 +142,18 @@ static inline bool port_conn_wants_input(const struct port_conn *c)
     return !c->ended && (c->state == CONN_OPEN ? c->reading : c->state == CONN_DRAINING);
 }
 
+/* ---- looking for work before sleeping (port_poll.c) ----
+ * Under load the next input comes within microseconds. Going to sleep for it and being woken
+ * costs both sides more than looking again and again, and giving way to whoever can run
+ * gathers more input into one turn. So a thread looks for a while, as long as its recent
+ * waits were short; an idle one sleeps at once [docs/decisions/0008-poll.md]. */
+struct port_poll {
+    uint64_t most_us; /* 0: never look */
+    uint64_t mean_us; /* of the recent waits */
+};
+uint64_t port_poll_us(const struct port_poll *w); /* how long to look this time */
+void port_poll_waited(struct port_poll *w, uint64_t waited_us);
+
 /* ---- addresses and sockets (port_net.c) ---- */
 /* "host:port", "[v6]:port". numeric: no names. 0 or an error for gai_strerror. */
 int port_net_resolve(const char *addr, bool numeric, struct sockaddr_storage *out);
@@ -225,11 +237,18 @@ struct port_lanes {
     int wake_fd;
     pthread_mutex_t done_lock;
     struct port_item *done_head, **done_tail;
+    /* The loop says that it sleeps, then looks; a lane says that something is done, then
+     * looks: one of them sees the other, in whatever order they run. */
+    atomic_bool done_some, loop_sleeps;
 };
 MUST_USE enum err port_lanes_start(struct port_lanes *l, int dirfd, int wake_fd, struct diag *why);
 void port_lanes_put(struct port_lanes *l, unsigned number, struct port_item *item);
 struct port_item *port_lanes_take(struct port_lanes *l); /* all completions, oldest first */
-void port_lanes_stop(struct port_lanes *l);              /* after everything put has run */
+bool port_lanes_done(struct port_lanes *l);              /* is there something to take? */
+/* From now on completions write to wake_fd, or do not. What port_lanes_done says after
+ * sleeping was set holds until then. */
+void port_lanes_sleep(struct port_lanes *l, bool sleeping);
+void port_lanes_stop(struct port_lanes *l); /* after everything put has run */
 void port_item_free(struct port_item *item);
 
 /* ---- gauges (port_sys.c) ---- */
@@ -256,6 +275,8 @@ struct port {
     struct port_event *events;
     size_t event_count, event_cap;
     bool urgent; /* something waits for the next turn: do not sleep */
+    bool woken;  /* wake_fd was written to */
+    struct port_poll poll;
     /* Of connections. gated_closes: closed by the node, output waits for a ticket;
      * living_dead: the backend may refer to them; dead: to be freed. */
     struct list dirty, sent, again, deadlines, gated_closes, living_dead, dead;

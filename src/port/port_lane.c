@@ -21,15 +21,14 @@ void port_item_free(struct port_item *item)
 static void item_complete(struct port_lanes *l, struct port_item *item)
 {
     uint64_t one = 1;
-    bool was_empty;
 
     item->next = NULL;
     CHECK(pthread_mutex_lock(&l->done_lock) == 0);
-    was_empty = l->done_head == NULL;
     *l->done_tail = item;
     l->done_tail = &item->next;
+    atomic_store(&l->done_some, true);
     CHECK(pthread_mutex_unlock(&l->done_lock) == 0);
-    if (was_empty) {
+    if (atomic_exchange(&l->loop_sleeps, false)) {
         CHECK(write(l->wake_fd, &one, sizeof one) == sizeof one);
     }
 }
@@ -148,8 +147,19 @@ struct port_item *port_lanes_take(struct port_lanes *l)
     items = l->done_head;
     l->done_head = NULL;
     l->done_tail = &l->done_head;
+    atomic_store(&l->done_some, false);
     CHECK(pthread_mutex_unlock(&l->done_lock) == 0);
     return items;
+}
+
+bool port_lanes_done(struct port_lanes *l)
+{
+    return atomic_load(&l->done_some);
+}
+
+void port_lanes_sleep(struct port_lanes *l, bool sleeping)
+{
+    atomic_store(&l->loop_sleeps, sleeping);
 }
 
 void port_lanes_stop(struct port_lanes *l)

@@ -23,7 +23,7 @@ struct uring_io {
     uint16_t taken[PORT_URING_BUFFERS]; /* given to the node in this turn */
     unsigned taken_count;
     struct list rearm; /* connections whose receive ended although they want more */
-    bool wake_armed, woken;
+    bool wake_armed;
     /* Headers of sends not yet submitted; the kernel copies them at submission. */
     struct msghdr msgs[MSGS];
     struct iovec iovs[MSGS][PORT_IOV_MAX];
@@ -381,7 +381,6 @@ static void on_wake(struct port *p, const struct io_uring_cqe *cqe)
     struct uring_io *u = p->io;
 
     u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
-    u->woken = true;
     port_on_wake(p);
 }
 
@@ -437,7 +436,6 @@ static void uring_wait(struct port *p, uint64_t timeout_us)
     uint64_t start_us = timeout_us > 0 ? port_mono_us() : 0;
     uint64_t left_us = timeout_us;
 
-    u->woken = false;
     for (;;) {
         struct io_uring_cqe *cqe;
         unsigned head, count = 0;
@@ -449,7 +447,7 @@ static void uring_wait(struct port *p, uint64_t timeout_us)
             count++;
         }
         io_uring_cq_advance(&u->ring, count);
-        if (timeout_us == 0 || p->event_count > 0 || p->urgent || u->woken || count == 0) {
+        if (timeout_us == 0 || p->event_count > 0 || p->urgent || p->woken || count == 0) {
             return;
         }
         /* Only our own sends ended: nothing the node has to hear of now. */

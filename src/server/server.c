@@ -161,7 +161,7 @@ int server_main(int argc, char **argv)
     }
     port_log_level(o.log_level);
     signals_init();
-    cfg = (struct port_config){o.io, o.listen, o.peer, o.node.maxclients};
+    cfg = (struct port_config){o.io, o.listen, o.peer, o.node.maxclients, o.poll_us};
     err = port_dir_open(o.dir, &dir, &why);
     if (err == ERR_OK) {
         err = port_create(&cfg, dir, &port, &why);

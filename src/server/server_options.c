@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PEER_PORT_OFFSET = 10000, CLIENTS_MAX = 1000000, REPLICAS_MAX = 7, PARTITIONS_MAX = 16384 };
+enum {
+    PEER_PORT_OFFSET = 10000,
+    CLIENTS_MAX = 1000000,
+    REPLICAS_MAX = 7,
+    PARTITIONS_MAX = 16384,
+    POLL_US_MAX = 10000
+};
 
 struct row {
     const char *name;  /* without the dashes */
@@ -157,6 +163,10 @@ static bool set_io(struct server_options *o, const char *v)
     }
     return false;
 }
+static bool set_poll(struct server_options *o, const char *v)
+{
+    return number32(v, 0, POLL_US_MAX, &o->poll_us);
+}
 static bool set_log_level(struct server_options *o, const char *v)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -211,6 +221,8 @@ static const struct row rows[] = {
     {"join", "LIST", set_join, "HOST:PORT,HOST:PORT,... without repetition",
      "take the place of a lost member: --peer addresses of members that live"},
     {"io", "HOW", set_io, "auto, uring or epoll", "how to talk to the kernel; default auto"},
+    {"poll-us", "N", set_poll, "a number of 0..10000",
+     "under load, look for work this many microseconds before sleeping; default 200; 0: never"},
     {"workers", "N", set_workers, "1: a node has one worker in this version", "threads that serve"},
     {"zone", "N", set_zone, "a number of 0..4294967295",
      "failure zone; replicas are spread over zones"},
@@ -226,7 +238,7 @@ static_assert(ARRAY_COUNT(rows) <= 64, "a bit for each");
 
 void server_options_init(struct server_options *o)
 {
-    *o = (struct server_options){.log_level = NODE_LOG_INFO};
+    *o = (struct server_options){.log_level = NODE_LOG_INFO, .poll_us = PORT_POLL_US};
     node_config_defaults(&o->node);
     o->node.start = NODE_START_PRESENT;
 }

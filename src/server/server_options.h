@@ -14,6 +14,7 @@ struct server_options {
     char advertise[NODE_ADDR_MAX]; /* default: listen */
     char config_file[256];
     enum port_io io;
+    uint32_t poll_us;
     enum node_log_level log_level;
     bool help;
     bool bootstrap;

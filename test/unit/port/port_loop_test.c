@@ -31,7 +31,7 @@ static struct world w;
 /* io_uring has one submitter: the loop is made in the thread that runs it. */
 static void *loop_main(void *arg)
 {
-    struct port_config cfg = {w.io, "127.0.0.1:22100", "127.0.0.1:22101", 5000};
+    struct port_config cfg = {w.io, "127.0.0.1:22100", "127.0.0.1:22101", 5000, PORT_POLL_US};
     struct diag why;
 
     (void)arg;
