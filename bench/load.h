@@ -15,6 +15,7 @@ enum load_wait { LOAD_WAIT_NONE, LOAD_WAIT_EACH, LOAD_WAIT_BATCH };
 
 enum {
     LOAD_TARGETS_MAX = 64,
+    LOAD_PREFIX_MAX = 100,
     /* Two powers of two per doubling step: 64 steps of 1/32 each, to 2^40 ns. */
     LOAD_STEPS = 32,
     LOAD_BUCKETS = 48 * LOAD_STEPS,

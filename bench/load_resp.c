@@ -5,7 +5,16 @@
 
 static void put_arg(struct buf *b, struct slice s)
 {
-    buf_printf(b, "$%zu\r\n", s.len);
+    char head[24];
+    size_t at = sizeof head - 2, len = s.len;
+
+    memcpy(head + at, "\r\n", 2);
+    do {
+        head[--at] = (char)('0' + len % 10);
+        len /= 10;
+    } while (len > 0);
+    head[--at] = '$';
+    buf_append(b, head + at, sizeof head - at);
     buf_append_slice(b, s);
     buf_append(b, "\r\n", 2);
 }
