@@ -107,8 +107,10 @@ void raft_start(struct raft *r, uint64_t now_us)
     r->sticky_until_us = PLANTED(RESTART_VOTES) ? now_us : now_us + r->cfg.election_us_min;
     raft_election_timer(r);
     r->work = true;
-    if (raft_only_voter(r)) {
-        raft_campaign(r, false); /* alone: nobody to wait for */
+    /* Alone: nobody to wait for. But not while the leader that left may still hold a lease
+     * on what this replica said; it steps down once it knows its removal committed. */
+    if (raft_only_voter(r) && raft_conf_settled(r)) {
+        raft_campaign(r, false);
     }
 }
 

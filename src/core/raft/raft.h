@@ -175,7 +175,8 @@ void raft_destroy(struct raft *r);
  * (the log replays overwritten tails). ERR_CORRUPT: a gap. */
 MUST_USE enum err raft_restore(struct raft *r, const struct raft_entry *entry);
 /* Begin. Votes are refused for one election_us_min: a leader may hold a lease
- * on what this replica said before it restarted. */
+ * on what this replica said before it restarted. The only voter of a configuration that is
+ * known to be committed leads at once. */
 void raft_start(struct raft *r, uint64_t now_us);
 
 /* A message from a peer; judged, not trusted. Terms, duplicates and reordering
