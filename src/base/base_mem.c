@@ -4,6 +4,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+
+/* jemalloc's, where it is linked. */
+int mallctl(const char *name, void *old, size_t *old_len, void *new, size_t new_len)
+    __attribute__((weak));
+
+void mem_keep_freed(void)
+{
+    ssize_t never = -1;
+
+    if (mallctl != NULL) {
+        (void)mallctl("arenas.dirty_decay_ms", NULL, NULL, &never, sizeof never);
+        /* 4096 is all of those that there are already */
+        (void)mallctl("arena.4096.dirty_decay_ms", NULL, NULL, &never, sizeof never);
+    }
+}
 
 static _Noreturn void out_of_memory(size_t bytes)
 {

@@ -19,6 +19,9 @@ void mem_free(void *ptr); /* NULL is allowed */
 char *mem_strndup(const void *from, size_t bytes) RETURNS_MEM;
 /* What the allocator really set aside for ptr, in bytes. */
 size_t mem_usable(const void *ptr);
+/* Freed memory is not given back to the system from now on: for processes that allocate and free
+ * the same again and again. */
+void mem_keep_freed(void);
 
 #define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
 #endif

@@ -68,7 +68,8 @@ static void check_leader(struct sim_world *w, struct sim_host *h, uint32_t part,
         *who = v->self.n;
         (void)map64_put(leaders, v->term.n, who);
         w->raft.elections++;
-        sim_say(w, SIM_LOG_SHORT, "n%u leads p%u in term %lu", h->id, part, v->term.n);
+        sim_say(w, SIM_LOG_SHORT, "n%u becomes leader of partition p%u in term %lu", h->id, part,
+                v->term.n);
         sim_fault_elected(w, h, part, v->term.n);
     } else if (*who != v->self.n) {
         sim_found(w, "election safety: p%u term %lu has two leaders, %lx and %lx (n%u)", part,

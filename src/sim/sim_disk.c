@@ -605,6 +605,16 @@ struct disk_boot sim_disk_boot(struct sim_disk *d)
     return (struct disk_boot){.self = d, .list = boot_list, .read = boot_read};
 }
 
+size_t sim_disk_unsynced(const struct sim_disk *d)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < d->count; i++) {
+        count += d->files[i]->pending_count;
+    }
+    return count;
+}
+
 uint64_t sim_disk_bytes(const struct sim_disk *d)
 {
     uint64_t bytes = 0;

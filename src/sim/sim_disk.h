@@ -69,6 +69,8 @@ void sim_disk_crash(struct sim_disk *d, struct prng *rng, bool power,
                     const struct disk_op *const *flying, size_t flying_count);
 /* A view for node_open; d is borrowed. */
 struct disk_boot sim_disk_boot(struct sim_disk *d);
+/* Writes that a power failure may lose. */
+size_t sim_disk_unsynced(const struct sim_disk *d);
 uint64_t sim_disk_bytes(const struct sim_disk *d);
 const struct sim_file *sim_disk_find(const struct sim_disk *d, const char *path);
 /* A hash of everything readable. */

@@ -56,6 +56,7 @@ static void ambush(struct sim_world *w, struct sim_host *h, bool crash, uint64_t
 void sim_fault_struck(struct sim_world *w, uint64_t name)
 {
     w->faults++;
+    w->fault_now = name;
     if (w->opt.record != NULL) {
         sim_names_add(&w->opt.record->faults, name);
     }

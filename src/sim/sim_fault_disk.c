@@ -18,7 +18,7 @@ void sim_fault_disk_full(struct sim_world *w)
     struct sim_host *h = sim_fault_any_host(w);
 
     h->disk.full = true;
-    sim_say(w, SIM_LOG_SHORT, "n%u disk full", h->id);
+    sim_say(w, SIM_LOG_SHORT, "n%u has no room left on its disk", h->id);
     sim_in(w, sim_fault_length_us(w), room_event, h->id, 0);
 }
 
@@ -33,7 +33,7 @@ void sim_fault_read_only(struct sim_world *w)
     struct sim_host *h = sim_fault_any_host(w);
 
     h->disk.read_only = true;
-    sim_say(w, SIM_LOG_SHORT, "n%u disk is read-only", h->id);
+    sim_say(w, SIM_LOG_SHORT, "n%u: its disk has become read-only", h->id);
     sim_in(w, sim_fault_length_us(w), writable_event, h->id, 0);
 }
 
@@ -127,8 +127,8 @@ static void harm_byte(struct sim_world *w, struct sim_host *h, const char *path,
                     ? sim_disk_flip(&h->disk, path, offset, (unsigned)prng_below(&w->rng, 8))
                     : sim_disk_break(&h->disk, path, offset);
 
-    sim_say(w, SIM_LOG_SHORT, "n%u %s %s at %lu%s", h->id,
-            what == FLIP_BIT ? "a bit flips in" : "a sector cannot be read:", path, offset,
+    sim_say(w, SIM_LOG_SHORT, "n%u: on its disk %s %s, at byte %lu%s", h->id,
+            what == FLIP_BIT ? "one bit changes in" : "a sector cannot be read:", path, offset,
             done ? "" : " (not there)");
     sim_trace(w, 0x4a53, hash64_mix(hash64(path, strlen(path)), offset));
 }
@@ -189,7 +189,7 @@ void sim_fault_lost_file(struct sim_world *w)
     (void)snprintf(path, sizeof path, "%s", found);
     sim_host_crash(w, h, false);
     if (sim_disk_lose(&h->disk, path)) {
-        sim_say(w, SIM_LOG_SHORT, "n%u loses %s", h->id, path);
+        sim_say(w, SIM_LOG_SHORT, "n%u loses the file %s", h->id, path);
     }
     sim_host_start_in(w, h, w->truce ? 1000 : sim_fault_length_us(w));
 }

@@ -94,10 +94,43 @@ static bool parts(const struct sim_world *w, const struct cut *c, uint32_t a, ui
     UNREACHABLE("partition");
 }
 
+static void say_cut(const struct sim_world *w, const struct cut *c)
+{
+    struct sim_sides sides = sim_sides(&w->opt, c->side);
+
+    switch (c->kind) {
+    case PARTITION_SIDES:
+        sim_say(w, SIM_LOG_SHORT, "two sides lose each other: %s", sides.text);
+        break;
+    case PARTITION_BRIDGE:
+        sim_say(w, SIM_LOG_SHORT, "two sides lose each other, n%u reaches both: %s", c->one,
+                sides.text);
+        break;
+    case PARTITION_RING:
+        sim_say(w, SIM_LOG_SHORT, "each node reaches only its two neighbours in a ring");
+        break;
+    case PARTITION_CHAIN:
+        sim_say(w, SIM_LOG_SHORT,
+                "each node reaches only its neighbours in a chain that ends at n%u", c->one);
+        break;
+    case PARTITION_LEADER:
+        sim_say(w, SIM_LOG_SHORT, "leader n%u is alone, but for clients on its side: %s", c->one,
+                sides.text);
+        break;
+    case PARTITION_CLIENTS:
+        sim_say(w, SIM_LOG_SHORT, "clients do not reach n%u, nor the other side: %s", c->one,
+                sides.text);
+        break;
+    case PARTITION_LINK:
+        sim_say(w, SIM_LOG_SHORT, "n%u and n%u lose each other", c->one, c->two);
+        break;
+    case PARTITIONS:
+        break;
+    }
+}
+
 static struct cut draw_cut(struct sim_world *w)
 {
-    static const char *const names[] = {"sides",  "bridge",  "ring", "chain",
-                                        "leader", "clients", "link"};
     struct cut c = {.kind = (enum partition)prng_below(&w->rng, PARTITIONS + 2),
                     .side = prng_next(&w->rng),
                     .one = (uint32_t)prng_below(&w->rng, w->opt.hosts)};
@@ -109,8 +142,7 @@ static struct cut draw_cut(struct sim_world *w)
         c.one = sim_fault_any_leader(w)->id;
     }
     c.two = (c.one + 1 + (uint32_t)prng_below(&w->rng, w->opt.hosts)) % w->opt.hosts;
-    sim_say(w, SIM_LOG_SHORT, "partition: %s, n%u, n%u, sides %lx", names[c.kind], c.one, c.two,
-            c.side & ((1UL << SIM_PLACES) - 1));
+    say_cut(w, &c);
     return c;
 }
 
@@ -143,8 +175,8 @@ void sim_fault_one_way(struct sim_world *w)
         side = 1ULL << prng_below(&w->rng, w->opt.hosts);
         side = prng_chance(&w->rng, 1, 2) ? side : ~side;
     }
-    sim_say(w, SIM_LOG_SHORT, "one way: sides %lx for %lu us", side & ((1UL << SIM_PLACES) - 1),
-            us);
+    sim_say(w, SIM_LOG_SHORT, "the first are not heard by the others for %s: %s", sim_span(us).text,
+            sim_sides(&w->opt, side).text);
     for (uint32_t i = 0; i < places(w); i++) {
         for (uint32_t j = 0; j < places(w); j++) {
             uint32_t from = place(w, i), to = place(w, j);
@@ -163,7 +195,12 @@ void sim_fault_clog(struct sim_world *w)
     uint32_t at = any_place(w);
     uint64_t us = sim_fault_length_us(w), what = prng_below(&w->rng, 4);
 
-    sim_say(w, SIM_LOG_SHORT, "clog of place %u, kind %lu, for %lu us", at, what, us);
+    sim_say(w, SIM_LOG_SHORT, "what %s %s is held back for %s", sim_who(at).text,
+            what == 0   ? "sends somebody"
+            : what == 1 ? "is sent"
+            : what == 2 ? "sends"
+                        : "sends and is sent",
+            sim_span(us).text);
     if (what == 0) {
         uint32_t to = any_place(w);
 
@@ -195,7 +232,9 @@ void sim_fault_swizzle(struct sim_world *w)
     uint64_t us = sim_fault_length_us(w);
     bool both = prng_chance(&w->rng, 1, 2);
 
-    sim_say(w, SIM_LOG_SHORT, "swizzle for %lu us", 2 * us);
+    sim_say(w, SIM_LOG_SHORT,
+            "links between nodes are cut one by one and heal in another order, in %s",
+            sim_span(2 * us).text);
     for (uint32_t from = 0; from < w->opt.hosts; from++) {
         for (uint32_t to = 0; to < w->opt.hosts; to++) {
             uint64_t since = prng_below(&w->rng, us);
@@ -225,7 +264,8 @@ void sim_fault_slow_link(struct sim_world *w)
     struct sim_link *l = sim_net_link(&w->net, from, to);
 
     l->slow_us = prng_between(&w->rng, 1000, 500000);
-    sim_say(w, SIM_LOG_SHORT, "link %u->%u slow by %lu us", from, to, l->slow_us);
+    sim_say(w, SIM_LOG_SHORT, "everything from %s to %s takes %s longer", sim_who(from).text,
+            sim_who(to).text, sim_span(l->slow_us).text);
     sim_in(w, sim_fault_length_us(w), unslow_event, from, to);
 }
 
@@ -241,7 +281,8 @@ void sim_fault_loss(struct sim_world *w)
     static const uint32_t rates[] = {1000, 10000, 50000, 200000, 500000};
     uint32_t ppm = rates[prng_below(&w->rng, ARRAY_COUNT(rates))];
 
-    sim_say(w, SIM_LOG_SHORT, "place %u loses %u in a million for %lu us", at, ppm, us);
+    sim_say(w, SIM_LOG_SHORT, "%s: of what it sends, %u packets in a million are lost, for %s",
+            sim_who(at).text, ppm, sim_span(us).text);
     for (uint32_t i = 0; i < places(w); i++) {
         sim_net_link(&w->net, at, place(w, i))->loss_ppm = ppm;
         sim_in(w, us, lossless_event, at, place(w, i));
@@ -259,7 +300,8 @@ void sim_fault_narrow(struct sim_world *w)
     uint32_t at = any_place(w);
     uint64_t us = sim_fault_length_us(w), rate = prng_between(&w->rng, 100000, 2000000);
 
-    sim_say(w, SIM_LOG_SHORT, "place %u sends %lu bytes/s for %lu us", at, rate, us);
+    sim_say(w, SIM_LOG_SHORT, "%s can send %lu bytes per second at most, for %s", sim_who(at).text,
+            rate, sim_span(us).text);
     for (uint32_t i = 0; i < places(w); i++) {
         sim_net_link(&w->net, at, place(w, i))->bytes_per_s = rate;
         sim_in(w, us, widen_event, at, place(w, i));
@@ -279,7 +321,7 @@ void sim_fault_slow_reader(struct sim_world *w)
     uint32_t client = (uint32_t)prng_below(&w->rng, w->opt.clients);
     uint64_t us = sim_fault_length_us(w);
 
-    sim_say(w, SIM_LOG_SHORT, "c%u does not read for %lu us", client, us);
+    sim_say(w, SIM_LOG_SHORT, "c%u does not read its replies for %s", client, sim_span(us).text);
     sim_net_client_reading(w, client, false);
     sim_in(w, us, read_event, client, 0);
 }
@@ -290,8 +332,8 @@ void sim_fault_flood(struct sim_world *w)
     uint64_t count = prng_chance(&w->rng, 1, 8) ? 300 : prng_between(&w->rng, 1, 30);
     bool peer_port = prng_chance(&w->rng, 1, 2);
 
-    sim_say(w, SIM_LOG_SHORT, "%lu strangers connect to n%u, %s port", count, host,
-            peer_port ? "peer" : "client");
+    sim_say(w, SIM_LOG_SHORT, "%lu strangers connect to n%u, to its port for %s", count, host,
+            peer_port ? "nodes" : "clients");
     for (uint64_t i = 0; i < count; i++) {
         sim_net_stranger(w, host, peer_port);
     }

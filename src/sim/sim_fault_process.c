@@ -52,7 +52,7 @@ void sim_fault_wall_jump(struct sim_world *w)
     struct sim_host *h = sim_fault_any_host(w);
 
     h->clock.wall_offset_ms += (int64_t)prng_below(&w->rng, 120001) - 60000;
-    sim_say(w, SIM_LOG_SHORT, "n%u wall clock jumps to offset %ld ms", h->id,
+    sim_say(w, SIM_LOG_SHORT, "n%u: its wall clock jumps and is now %ld ms off", h->id,
             h->clock.wall_offset_ms);
 }
 

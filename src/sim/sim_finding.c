@@ -2,6 +2,7 @@
 
 #include "sim/sim_pool.h"
 #include "sim/sim_shrink.h"
+#include "sim/sim_story.h"
 
 #include <stdio.h>
 #include <unistd.h>

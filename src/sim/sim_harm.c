@@ -102,7 +102,7 @@ static void judge_group(struct sim_world *w, struct sim_host *h, uint32_t part,
     if (a.rebuilding && a.self.n != b.self.n) {
         m->noticed = true;
         m->noticed_count++;
-        sim_say(w, SIM_LOG_SHORT, "n%u p%u noticed its harm", h->id, part);
+        sim_say(w, SIM_LOG_SHORT, "n%u has noticed that its p%u is harmed", h->id, part);
         return;
     }
     if (m->kind == SIM_HARM_PROVEN || m->kind == SIM_HARM_METADATA || !is_part(&a, &b)) {
@@ -116,8 +116,10 @@ static void judge_group(struct sim_world *w, struct sim_host *h, uint32_t part,
     m->of[part].cut = true;
     m->of[part].self = a.self.n;
     m->cuts++;
-    sim_say(w, SIM_LOG_SHORT, "n%u p%u forgot: last %lu term %lu, before %lu %lu", h->id, part,
-            a.last.n, a.term.n, b.last.n, b.term.n);
+    sim_say(w, SIM_LOG_SHORT,
+            "n%u: its replica of p%u has forgotten: its log ends at %lu in term %lu, before at %lu "
+            "in %lu",
+            h->id, part, a.last.n, a.term.n, b.last.n, b.term.n);
     SOMETIMES(true, "sim_harm: a replica started without what it wrote last");
 }
 

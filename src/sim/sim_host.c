@@ -11,12 +11,12 @@ static void turn_event(struct sim_world *w, uint64_t host, uint64_t life);
 
 void sim_host_peer_addr(uint32_t id, char out[NODE_ADDR_MAX])
 {
-    (void)snprintf(out, NODE_ADDR_MAX, "10.0.0.%u:17000", id + 1);
+    (void)snprintf(out, NODE_ADDR_MAX, "n%u:17000", id);
 }
 
 void sim_host_client_addr(uint32_t id, char out[NODE_ADDR_MAX])
 {
-    (void)snprintf(out, NODE_ADDR_MAX, "10.0.0.%u:7000", id + 1);
+    (void)snprintf(out, NODE_ADDR_MAX, "n%u:7000", id);
 }
 
 void sim_host_init(struct sim_world *w, uint32_t id)
@@ -145,12 +145,19 @@ static void resume_event(struct sim_world *w, uint64_t host, uint64_t life)
     }
 }
 
+static const char *const stage_words[] = {
+    [SIM_STAGE_IDLE] = "between two turns",
+    [SIM_STAGE_COLLECTED] = "after it collected what arrived and before it read its clocks",
+    [SIM_STAGE_RUNNING] = "between two effects of a turn",
+};
+
 void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
 {
     if (h->node == NULL || (h->paused && h->paused_until_us >= w->now_us + for_us)) {
         return;
     }
-    sim_say(w, SIM_LOG_SHORT, "n%u paused for %lu us in stage %d", h->id, for_us, (int)h->stage);
+    sim_say(w, SIM_LOG_SHORT, "n%u is stopped for %s, %s", h->id, sim_span(for_us).text,
+            stage_words[h->stage]);
     if (sim_faults_on(w) && w->opt.fault[SIM_FAULT_PARTITION] && prng_chance(&h->rng, 1, 2)) {
         /* The most telling moment: its peers go on without it, its clients wait for it. */
         for (uint32_t i = 0; i < w->opt.hosts; i++) {
@@ -169,7 +176,7 @@ void sim_host_resume(struct sim_world *w, struct sim_host *h)
         return;
     }
     h->paused = false;
-    sim_say(w, SIM_LOG_SHORT, "n%u resumed", h->id);
+    sim_say(w, SIM_LOG_SHORT, "n%u goes on", h->id);
     if (h->stage == SIM_STAGE_IDLE) {
         schedule_turn(w, h, w->now_us + 1);
     } else {
@@ -195,7 +202,8 @@ static bool ambushed(struct sim_world *w, struct sim_host *h, enum sim_ambush_pl
     const struct sim_ambush *a = &h->ambush;
 
     return a->fault != 0 && a->place == place && a->turns == 0 && sim_faults_on(w) &&
-           (place != SIM_AMBUSH_EFFECT || h->effect_pos == a->dice % (h->effects.count + 1));
+           (place != SIM_AMBUSH_EFFECT ||
+            (h->effects.count > 0 && h->effect_pos == a->dice % (h->effects.count + 1)));
 }
 
 /* False: it did not strike, or the pause is not possible now. */
@@ -209,8 +217,8 @@ static bool spring(struct sim_world *w, struct sim_host *h, enum sim_ambush_plac
     h->ambush = (struct sim_ambush){0};
     sim_fault_struck(w, a.fault);
     if (a.crash) {
-        sim_say(w, SIM_LOG_SHORT, "n%u crashes after effect %zu of %zu", h->id, h->effect_pos,
-                h->effects.count);
+        sim_say(w, SIM_LOG_SHORT, "n%u is struck in the middle of a turn, after %zu of %zu effects",
+                h->id, h->effect_pos, h->effects.count);
         sim_host_crash(w, h, a.power);
         sim_host_start_in(w, h, a.for_us);
         return true;
@@ -317,6 +325,27 @@ static void lane_start(struct sim_world *w, struct sim_host *h, unsigned lane)
     }
 }
 
+static const char *disk_word(const struct disk_op *op)
+{
+    switch (op->kind) {
+    case DISK_WRITE:
+        return op->sync ? "write and sync" : "write";
+    case DISK_ALLOCATE:
+        return "allocation";
+    case DISK_SYNC:
+        return "sync";
+    case DISK_REPLACE:
+        return "replacement";
+    case DISK_RENAME:
+        return "renaming";
+    case DISK_UNLINK:
+        return "removal";
+    case DISK_READ:
+        return "read";
+    }
+    UNREACHABLE("disk op kind");
+}
+
 static bool op_is_ticket(const struct disk_op *op)
 {
     return op->lane == DISK_LANE_LOG && op->kind == DISK_WRITE && op->sync;
@@ -346,11 +375,11 @@ static void write_wrong(struct sim_world *w, struct sim_host *h, const struct di
     run_on_twin(w, h, op);
     if (h->write_fault == SIM_WRITE_ELSEWHERE) {
         done = sim_disk_misdirect(&h->disk, &h->rng, op, &where);
-        sim_say(w, SIM_LOG_SHORT, "n%u a write lands at %s", h->id, where.text);
+        sim_say(w, SIM_LOG_SHORT, "n%u: a write lands at %s instead", h->id, where.text);
     } else {
         sim_disk_corrupt(&h->disk, &h->rng, op);
-        sim_say(w, SIM_LOG_SHORT, "n%u bytes change on their way to %s at %lu", h->id, op->path,
-                op->offset);
+        sim_say(w, SIM_LOG_SHORT, "n%u: bytes change on their way to %s, at byte %lu", h->id,
+                op->path, op->offset);
     }
     h->write_fault = SIM_WRITE_AS_MEANT;
     if (done) {
@@ -390,7 +419,7 @@ static enum err run_op(struct sim_world *w, struct sim_host *h, const struct dis
         run_on_twin(w, h, op);
     }
     h->write_fault = SIM_WRITE_AS_MEANT;
-    sim_say(w, SIM_LOG_SHORT, "n%u disk error on %s", h->id, op->path);
+    sim_say(w, SIM_LOG_SHORT, "n%u: its disk reports an error for %s", h->id, op->path);
     return ERR_IO;
 }
 
@@ -414,8 +443,8 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
         diag_set(&in.done.why, "%s: simulated: %s", op.path, err_text(in.done.err));
     }
     sim_trace(w, 0xd15c + op.kind, hash64_mix(op.token, in.done.err));
-    sim_say(w, SIM_LOG_FULL, "n%u disk done kind=%d %s token=%lu offset=%lu bytes=%zu %s", h->id,
-            (int)op.kind, op.path, op.token, op.offset, op.data.len, err_name(in.done.err));
+    sim_say(w, SIM_LOG_FULL, "n%u: %s of %s is done: %zu bytes at %lu, number %lu, %s", h->id,
+            disk_word(&op), op.path, op.data.len, op.offset, op.token, err_name(in.done.err));
     in.number = op_is_ticket(&op) ? 1 : 0;
     if (in.number == 1 && in.done.err == ERR_OK) {
         struct sim_log_write *at = &h->log_writes[h->log_write_count++ % SIM_LOG_WRITES];
@@ -558,7 +587,7 @@ static void node_stopped(struct sim_world *w, struct sim_host *h, const struct n
 
     h->impostor = h->impostor && !refused; /* the operator reads the advice: --join */
 
-    sim_say(w, SIM_LOG_SHORT, "n%u stops: %s %s", h->id, err_name(e->err),
+    sim_say(w, SIM_LOG_SHORT, "n%u ends: %s %s", h->id, err_name(e->err),
             e->err == ERR_OK ? "" : e->why.text);
     if (!allowed) {
         sim_found(w, "n%u stopped by itself: %s: %s", h->id, err_name(e->err), e->why.text);
@@ -571,8 +600,8 @@ static void node_stopped(struct sim_world *w, struct sim_host *h, const struct n
 static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effect *e)
 {
     sim_trace(w, 0xefec + e->kind, hash64_mix(h->id, e->conn));
-    sim_say(w, SIM_LOG_FULL, "n%u %s conn=%lu gate=%lu bytes=%zu", h->id, effect_name(e->kind),
-            e->conn, e->gate, e->data.len);
+    sim_say(w, SIM_LOG_FULL, "n%u wants: %s, connection %lu, %zu bytes, gate %lu", h->id,
+            effect_name(e->kind), e->conn, e->data.len, e->gate);
     switch (e->kind) {
     case NODE_SEND:
         if (e->gate <= h->ticket_durable || bug_skips_gate(w, e)) {
@@ -597,12 +626,12 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
         lane_push(w, h, &e->op);
         return true;
     case NODE_LOG:
-        sim_say(w, e->level >= NODE_LOG_WARN ? SIM_LOG_SHORT : SIM_LOG_FULL, "n%u log %.*s", h->id,
-                (int)e->data.len, (const char *)e->data.data);
+        sim_say(w, e->level >= NODE_LOG_WARN ? SIM_LOG_SHORT : SIM_LOG_FULL, "n%u says: %.*s",
+                h->id, (int)e->data.len, (const char *)e->data.data);
         buf_free(&e->data);
         return true;
     case NODE_READY:
-        sim_say(w, SIM_LOG_SHORT, "n%u ready", h->id);
+        sim_say(w, SIM_LOG_SHORT, "n%u serves: it knows a leader of every partition it has", h->id);
         if (h->impostor) {
             sim_found(w, "n%u lost its directory, and was taken back with --found", h->id);
         }
@@ -712,7 +741,9 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     h->turns++;
     w->turns++;
     sim_trace(w, 0x7019, hash64_mix(h->id, h->effects.count));
-    node_check(h->node, h->turns % 1024 == 0);
+    if (h->effects.count > 0 || h->turns % 16 == 0) { /* a turn without effects changed little */
+        node_check(h->node, h->turns % 1024 == 0);
+    }
     check_troubles(w, h);
     sim_check_raft_turn(w, h);
 }
@@ -864,7 +895,7 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
     }
     h->life++;
     h->odd_number = 1;
-    sim_say(w, SIM_LOG_SHORT, "n%u starts, life %u, %lu bytes on disk", h->id, h->life,
+    sim_say(w, SIM_LOG_SHORT, "n%u starts, with %lu bytes on its disk", h->id,
             sim_disk_bytes(&h->disk));
     sim_check_raft_started(w, h);
     schedule_turn(w, h, w->now_us + 1);
@@ -891,7 +922,8 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
     if (h->node == NULL) {
         return;
     }
-    sim_say(w, SIM_LOG_SHORT, "n%u down (%s)", h->id, power ? "power" : "process");
+    sim_say(w, SIM_LOG_SHORT, "n%u stops answering: %s, %zu writes not synced", h->id,
+            power ? "power failure" : "its process ends", sim_disk_unsynced(&h->disk));
     for (unsigned lane = 0; lane < DISK_LANE_COUNT; lane++) {
         if (h->lanes[lane].count > 0) {
             flying[flying_count++] = &h->lanes[lane].ops[0];
@@ -920,7 +952,7 @@ void sim_host_stop(struct sim_world *w, struct sim_host *h)
     struct sim_input in = {.kind = SIM_IN_STOP};
 
     if (h->node != NULL && !h->stopping) {
-        sim_say(w, SIM_LOG_SHORT, "n%u is asked to stop", h->id);
+        sim_say(w, SIM_LOG_SHORT, "n%u is asked to stop, and will be started again", h->id);
         h->stopping = true;
         sim_host_input(w, h, &in, true);
     }

@@ -41,12 +41,11 @@ static void print_sums(const struct sim_args *a, const struct sim_pool *p)
 {
     struct sim_pool_sums s = sim_pool_sum(p);
     double virtual_s = (double)s.virtual_us / 1e6;
-    uint64_t jobs = a->jobs < a->count ? a->jobs : a->count;
 
     (void)printf("%lu seeds, %.0f virtual s in %.1f s: %.0f seeds a minute, %.0f times real time, "
-                 "%.0f on each of %lu processors\n",
+                 "%.0f on one processor\n",
                  s.seeds, virtual_s, p->seconds, (double)s.seeds / p->seconds * 60,
-                 virtual_s / p->seconds, virtual_s / p->seconds / (double)jobs, jobs);
+                 virtual_s / p->seconds, virtual_s / p->busy_s);
     (void)printf("%lu operations: %lu ok, %lu did not happen, %lu unknown; %lu faults, %lu turns; "
                  "%lu objects undecided\n",
                  s.ops, s.ops_ok, s.ops_fail, s.ops_unknown, s.faults, s.turns, s.inconclusive);

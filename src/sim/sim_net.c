@@ -163,7 +163,8 @@ static void tell_end(struct sim_world *w, uint64_t conn_end, uint64_t why)
         return;
     }
     if (w->hosts[e->who].node != NULL && w->hosts[e->who].life == e->life) {
-        sim_say(w, SIM_LOG_FULL, "n%u conn %lu: %s", e->who, e->number, reasons[why]);
+        sim_say(w, SIM_LOG_FULL, "n%u learns that its connection %lu has ended: %s", e->who,
+                e->number, reasons[why]);
         sim_host_input(w, &w->hosts[e->who], &in, true);
     }
 }
@@ -227,7 +228,8 @@ static void piece_flies(struct sim_world *w, uint32_t conn, unsigned dir)
     uint64_t arrives = sim_link_arrival_us(l, calm(w), w->now_us, p->data.len);
 
     if (arrives == UINT64_MAX) {
-        sim_say(w, SIM_LOG_SHORT, "conn %u: lost so often that it breaks", conn);
+        sim_say(w, SIM_LOG_SHORT, "a connection of %s and %s breaks: too much of it was lost",
+                sim_who(c->end[0].place).text, sim_who(c->end[1].place).text);
         conn_break(w, conn, prng_below(&l->dice, NOTICE_US_MAX),
                    prng_below(&l->dice, NOTICE_US_MAX));
         return;
@@ -907,8 +909,9 @@ void sim_net_forget_one(struct sim_world *w)
         return;
     }
     w->net.conns[conn]->stuck = true;
-    sim_say(w, SIM_LOG_SHORT, "conn %u of places %u and %u is forgotten on the way", conn,
-            w->net.conns[conn]->end[0].place, w->net.conns[conn]->end[1].place);
+    sim_say(w, SIM_LOG_SHORT, "a connection of %s and %s is forgotten on the way",
+            sim_who(w->net.conns[conn]->end[0].place).text,
+            sim_who(w->net.conns[conn]->end[1].place).text);
     if (told < 2) {
         tell_end_in(w, prng_between(&w->rng, 1, 2000), conn, (unsigned)told, WHY_RESET);
     }

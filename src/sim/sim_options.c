@@ -1,6 +1,6 @@
 #include "sim/sim_options.h"
 
-#include "sim/sim_record.h"
+#include "sim/sim_story.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,16 @@ double sim_pool_now_s(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* What the processes that have ended took of the processors. */
+static double children_s(void)
+{
+    struct rusage u;
+
+    (void)getrusage(RUSAGE_CHILDREN, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 /* --- what a process does --- */
@@ -98,6 +109,7 @@ static _Noreturn void work(const struct sim_args *a, struct sim_pool *p, uint32_
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)signal(SIGINT, SIG_IGN); /* the seed is finished first; the parent says when to stop */
     sim_words_use(words);
+    mem_keep_freed();
     while (!__atomic_load_n(&p->stop, __ATOMIC_SEQ_CST)) {
         uint64_t at = __atomic_fetch_add(&p->next, 1, __ATOMIC_SEQ_CST);
 
@@ -326,6 +338,7 @@ struct sim_pool *sim_pool_run(const struct sim_args *a, struct diag *why)
         }
     }
     (void)signal(SIGINT, SIG_DFL);
+    p->busy_s = children_s();
     p->seconds = sim_pool_now_s() - me.began_s;
     p->complete = sim_pool_sum(p).seeds == a->count;
     return p;

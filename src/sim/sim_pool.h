@@ -33,6 +33,7 @@ struct sim_pool {  /* shared with the processes */
     struct sim_pool_worker of[SIM_JOBS_MAX];
     struct sim_marks marks;
     double seconds;   /* how long the run took */
+    double busy_s;    /* ... of the time of one processor */
     bool interrupted; /* by the user */
     bool complete;    /* every seed that was asked for has run */
 };

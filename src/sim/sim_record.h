@@ -32,9 +32,4 @@ static inline void sim_names_add(struct sim_names *n, uint64_t name)
         n->at[n->count++] = name;
     }
 }
-/* A length of time as people say it: "340 us", "12 ms", "1.25 s". */
-struct sim_span {
-    char text[24];
-};
-struct sim_span sim_span(uint64_t us);
 #endif

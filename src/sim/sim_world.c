@@ -29,47 +29,44 @@ uint64_t sim_around(struct sim_world *w, uint64_t mean)
     return prng_below(&w->rng, 2 * mean + 1);
 }
 
-struct sim_span sim_span(uint64_t us)
+static void put_line(const struct sim_world *w, struct buf *out, const char *fmt, va_list ap)
 {
-    struct sim_span s;
-    bool whole = us % 1000 == 0;
+    char text[SIM_RECORD_LINE_BYTES * 4];
 
-    if (us >= 1000000) {
-        (void)snprintf(s.text, sizeof s.text, "%.6g s", (double)(us / 1000) / 1e3);
-    } else if (us >= 1000) {
-        (void)snprintf(s.text, sizeof s.text, whole ? "%.0f ms" : "%.4g ms", (double)us / 1e3);
-    } else {
-        (void)snprintf(s.text, sizeof s.text, "%lu us", us);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    buf_printf(out, "%s", text);
+    if (w->fault_now != 0) {
+        buf_printf(out, "  [fault ");
+        sim_name_print(w->fault_now, out);
+        buf_printf(out, "]");
     }
-    return s;
-}
-
-static void record_line(struct sim_record *r, uint64_t now_us, const char *fmt, va_list ap)
-{
-    struct sim_line *line = &r->line[r->lines % SIM_RECORD_LINES];
-
-    line->at_us = now_us;
-    (void)vsnprintf(line->text, sizeof line->text, fmt, ap);
-    r->lines++;
+    put_u8(out, 0);
 }
 
 void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...)
 {
+    struct sim_record *r = w->opt.record;
+    bool recorded = r != NULL && r->level >= level;
+    struct buf line = {0};
     va_list ap;
 
-    if (UNLIKELY(w->opt.record != NULL && w->opt.record->level >= level)) {
-        va_start(ap, fmt);
-        record_line(w->opt.record, w->now_us, fmt, ap);
-        va_end(ap);
-    }
-    if (LIKELY(w->opt.log < level)) {
+    if (LIKELY(w->opt.log < level && !recorded)) {
         return;
     }
     va_start(ap, fmt);
-    (void)printf("%4lu.%06lu s  ", w->now_us / 1000000, w->now_us % 1000000);
-    (void)vprintf(fmt, ap);
-    (void)printf("\n");
+    put_line(w, &line, fmt, ap);
     va_end(ap);
+    if (recorded) {
+        struct sim_line *to = &r->line[r->lines++ % SIM_RECORD_LINES];
+
+        to->at_us = w->now_us;
+        (void)snprintf(to->text, sizeof to->text, "%s", (const char *)line.data);
+    }
+    if (w->opt.log >= level) {
+        (void)printf("%4lu.%06lu s  %s\n", w->now_us / 1000000, w->now_us % 1000000,
+                     (const char *)line.data);
+    }
+    buf_free(&line);
 }
 
 void sim_found(struct sim_world *w, const char *fmt, ...)
@@ -95,14 +92,22 @@ void sim_found(struct sim_world *w, const char *fmt, ...)
 
 static void enter(struct sim_world *w, enum sim_phase phase)
 {
-    static const char *const names[] = {"founding",     "faults",   "core",
-                                        "healthy core", "healing",  "healthy",
-                                        "reading",      "settling", "done"};
+    static const char *const words[] = {
+        [SIM_FOUNDING] = "the nodes found a cluster",
+        [SIM_FAULTS] = "faults begin; clients work",
+        [SIM_CORE] = "faults end but for some who stay away; the others must come back",
+        [SIM_CORE_HEALTHY] = "every operation through the others must succeed",
+        [SIM_HEALING] = "all faults are over; the cluster must come back by itself",
+        [SIM_HEALTHY] = "from now on every operation must succeed",
+        [SIM_READING] = "every key is read once",
+        [SIM_SETTLING] = "replicas must become equal",
+        [SIM_DONE] = "all is well",
+    };
 
     w->phase = phase;
     w->phase_since_us = w->now_us;
     sim_trace(w, 0x9a5e, phase);
-    sim_say(w, SIM_LOG_SHORT, "--- phase %s", names[phase]);
+    sim_say(w, SIM_LOG_SHORT, "--- %s", words[phase]);
     if (phase == SIM_HEALTHY || phase == SIM_CORE_HEALTHY) {
         w->healthy_since_us = w->now_us;
     } else if (phase == SIM_HEALING) {
@@ -379,6 +384,7 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out)
     while (!w->found && w->phase != SIM_DONE && sim_queue_pop(&w->queue, &ev)) {
         CHECK(ev.at_us >= w->now_us);
         w->now_us = ev.at_us;
+        w->fault_now = 0;
         w->events++;
         if (w->opt.record != NULL) {
             w->opt.record->now_us = w->now_us;

@@ -13,6 +13,7 @@
 #include "sim/sim_options.h"
 #include "sim/sim_queue.h"
 #include "sim/sim_record.h"
+#include "sim/sim_story.h"
 
 enum sim_phase {
     SIM_FOUNDING, /* until every node is ready, at most a while */
@@ -45,6 +46,7 @@ struct sim_world {
     struct sim_queue queue;
     enum sim_phase phase;
     uint64_t phase_since_us;
+    uint64_t fault_now;        /* the name of the fault that this event is about; 0: none */
     uint64_t healthy_since_us; /* operations called later must succeed; 0: not yet */
     struct sim_host hosts[SIM_HOSTS_MAX];
     struct sim_net net;
