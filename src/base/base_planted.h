@@ -47,6 +47,8 @@
       "a snapshot misses fields of a large hash that change meanwhile")                            \
     X(DIGEST_LEFT_OUT, "digest-left-out", "store",                                                 \
       "appending to a long string leaves its digest as it was")                                    \
+    X(APPLY_SKIPPED, "apply-skipped", "node",                                                      \
+      "one node forgets a command of sixty-four that it only follows")                             \
     X(OWN_CLOCK, "own-clock", "node", "each replica applies commands at its own time")             \
     X(DOUBT_AS_FAILED, "doubt-as-failed", "node",                                                  \
       "a write that no majority confirmed in time is said not to have happened")                   \

@@ -33,6 +33,9 @@ void node_config_defaults(struct node_config *cfg)
         .output_soft_bytes = 1UL << 20,
         .output_hard_bytes = 256UL << 20,
         .slowlog_us = 10000,
+        .digest_us = 2 * 1000 * 1000,
+        .scrub_bytes_per_s = 2UL << 20,
+        .scrub_rest_us = 10 * 1000 * 1000,
     };
 }
 
@@ -407,6 +410,8 @@ void node_tick(struct node *n)
     node_balance_tick(n);
     node_expire_tick(n);
     node_checkpoint_tick(n);
+    node_digest_tick(n);
+    node_scrub_tick(n);
     node_stop_tick(n);
     ops_per_second(n);
 }
@@ -514,6 +519,8 @@ bool node_group_view(const struct node *n, uint32_t partition, struct node_group
     out->digest = store_digest(g->store);
     out->keys = store_count(g->store);
     out->rebuilding = g->rebuilding;
+    out->suspect = g->digest.suspect != SUSPECT_NOT;
+    out->unresolved = g->digest.unresolved;
     out->raft = g->raft;
     out->conf = raft_conf_now(g->raft);
     return true;

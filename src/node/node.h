@@ -69,6 +69,9 @@ struct node_config {
     uint64_t output_soft_bytes;    /* stop reading a client that has this much unsent */
     uint64_t output_hard_bytes;    /* cut it off */
     uint64_t slowlog_us;           /* -1 as UINT64_MAX: off */
+    uint64_t digest_us;            /* replicas that change compare digests this often: 2 s */
+    uint64_t scrub_bytes_per_s;    /* items looked at for rot: 2 MiB; 0: none */
+    uint64_t scrub_rest_us;        /* between two scrubs of one partition: 10 s */
 };
 void node_config_defaults(struct node_config *cfg);
 
@@ -159,6 +162,8 @@ struct node_group_view {
     uint64_t digest; /* of the store at applied */
     uint64_t keys;
     bool rebuilding; /* not a voter: being brought back */
+    bool suspect;    /* its state is known to be wrong; it serves nobody from it */
+    bool unresolved; /* replicas differ and nobody can tell which is right */
     const struct raft *raft;
     const struct raft_conf *conf;
 };

@@ -199,7 +199,9 @@ static void apply_command(struct group *g, const struct raft_entry *e)
     if (r != NULL) {
         c.out = node_request_writer(n, r);
     }
-    cmd_run(&c);
+    if (!PLANTED(APPLY_SKIPPED) || r != NULL || n->self_pos != 1 || e->index.n % 64 != 0) {
+        cmd_run(&c);
+    }
     if (r != NULL) {
         node_request_replied(n, r);
     }
@@ -259,7 +261,7 @@ void node_apply(struct group *g)
     struct raft_index before = g->applied;
     bool moved;
 
-    while (g->applied.n < commit.n) {
+    while (g->applied.n < commit.n && !g->digest.quarantined) {
         struct raft_index at = {g->applied.n + 1};
         const struct raft_entry *e = raft_entry(g->raft, at);
 
@@ -284,6 +286,9 @@ void node_apply(struct group *g)
             CHECK(pending_take(g, e) == NULL);
             apply_conf(g, e);
             break;
+        }
+        if (UNLIKELY(at.n == g->digest.stop.n)) {
+            node_digest_applied(g);
         }
     }
     moved = g->applied.n > before.n;

@@ -45,6 +45,7 @@ static void begin(struct group *g)
     if (PLANTED(INDEX_BEHIND) && c->index.n > g->snap_index.n + 1) {
         c->index.n--;
     }
+    node_scrub_stop(g);
     c->blob.len = 0;
     node_group_encode_blob(n, g->self, node_group_conf(g), g->clock.last, &c->blob);
     store_snap_begin(g->store);
@@ -78,6 +79,18 @@ static bool being_sent(const struct group *g, uint64_t file)
     return false;
 }
 
+void node_checkpoint_retire(struct group *g, uint64_t file)
+{
+    if (file == 0 || being_sent(g, file)) {
+        return; /* it comes here again when the last sending of it ends */
+    }
+    if (wal_durable(g->node->wal) >= g->snap_ticket) {
+        unlink_file(g, file, false);
+    } else if (g->snap_old_count < SNAP_OLD_MAX) { /* else the next start removes it */
+        g->snap_old[g->snap_old_count++] = (struct snap_old){file, g->snap_ticket};
+    }
+}
+
 /* The file has its name. The log may forget what it covers; the file before it goes
  * once the log no longer names it, for a crash must find one of the two. */
 static void named(struct group *g)
@@ -88,9 +101,9 @@ static void named(struct group *g)
 
     wal_put_blob(n->wal, g->partition, buf_slice(&c->blob));
     wal_put_snapshot(n->wal, g->partition, c->index, c->term, c->file);
-    g->snap_old = old != 0 && !being_sent(g, old) ? old : 0;
-    g->snap_old_ticket = wal_ticket(n->wal);
+    g->snap_ticket = wal_ticket(n->wal);
     g->snap_file = c->file;
+    node_checkpoint_retire(g, old);
     g->snap_index = c->index;
     g->snap_term = c->term;
     g->snap_bytes = c->offset;
@@ -98,6 +111,19 @@ static void named(struct group *g)
     n->checkpoints_active--;
     n->stats.snapshots_written++;
     node_snap_ready(g);
+}
+
+/* Every checkpoint is a scrub: what was read must be what the writes had made. */
+static bool proved(struct group *g)
+{
+    g->scrub_us = g->node->now.mono_us + g->node->cfg.scrub_rest_us;
+    if (store_snap_sound(g->store)) {
+        return true;
+    }
+    SOMETIMES(true, "node_checkpoint: rot was found");
+    g->node->stats.scrubs_damaged++;
+    node_repair_suspect(g, SUSPECT_ROT, "a checkpoint does not hold what was written");
+    return false;
 }
 
 /* Ask for the next pieces, up to the window; at the end, sync and name the file. */
@@ -110,6 +136,10 @@ void node_checkpoint_pump(struct group *g)
         struct buf items = {0}, piece = {0};
         bool more = store_snap_next(g->store, n->cfg.snap_chunk_bytes, &items);
 
+        if (!more && !proved(g)) {
+            buf_free(&items);
+            return; /* it was given up */
+        }
         if (items.len > 0) {
             snapfile_put_chunk(&piece, buf_slice(&items));
             c->chunk_count++;
@@ -189,15 +219,15 @@ void node_checkpoint_want(struct group *g)
 
 static bool can_begin(const struct group *g)
 {
-    return g->here && !g->checkpoint.active && !g->recv.active && g->snap_old == 0 &&
-           raft_conf_settled(g->raft) && g->applied.n > g->snap_index.n;
+    return g->here && !g->checkpoint.active && !g->recv.active && g->snap_old_count == 0 &&
+           raft_conf_settled(g->raft) && g->applied.n > g->snap_index.n && node_group_trusted(g);
 }
 
 static void drop_old(struct node *n, struct group *g)
 {
-    if (g->snap_old != 0 && wal_durable(n->wal) >= g->snap_old_ticket) {
-        unlink_file(g, g->snap_old, false);
-        g->snap_old = 0;
+    while (g->snap_old_count > 0 && wal_durable(n->wal) >= g->snap_old[0].ticket) {
+        unlink_file(g, g->snap_old[0].file, false);
+        memmove(&g->snap_old[0], &g->snap_old[1], --g->snap_old_count * sizeof g->snap_old[0]);
     }
 }
 

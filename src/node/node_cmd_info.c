@@ -108,21 +108,34 @@ static void section_stats(const struct node *n, struct buf *b)
 
 static void section_replication(const struct node *n, struct buf *b)
 {
-    uint32_t here = 0, rebuilding = 0;
+    uint32_t here = 0, rebuilding = 0, wrong = 0, unresolved = 0;
 
     for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
-        here += n->groups[p].here ? 1 : 0;
-        rebuilding += n->groups[p].here && n->groups[p].rebuilding ? 1 : 0;
+        const struct group *g = &n->groups[p];
+
+        here += g->here ? 1 : 0;
+        rebuilding += g->here && g->rebuilding ? 1 : 0;
+        wrong += g->here && g->digest.suspect != SUSPECT_NOT ? 1 : 0;
+        unresolved += g->here && g->digest.unresolved ? 1 : 0;
     }
-    buf_printf(b,
-               "# Replication\r\nrole:master\r\nconnected_slaves:0\r\npartitions:%u\r\n"
-               "partitions_here:%u\r\npartitions_led:%u\r\npartitions_rebuilding:%u\r\n"
-               "elections_won:%llu\r\nsnapshots_sent:%llu\r\nsnapshots_installed:%llu\r\n"
-               "replicas_lost:%llu\r\n",
-               n->map.partitions, here, groups_led(n), rebuilding,
-               (unsigned long long)n->stats.elections, (unsigned long long)n->stats.snapshots_sent,
-               (unsigned long long)n->stats.snapshots_installed,
-               (unsigned long long)n->troubles.replicas_lost);
+    buf_printf(
+        b,
+        "# Replication\r\nrole:master\r\nconnected_slaves:0\r\npartitions:%u\r\n"
+        "partitions_here:%u\r\npartitions_led:%u\r\npartitions_rebuilding:%u\r\n"
+        "elections_won:%llu\r\nsnapshots_sent:%llu\r\nsnapshots_installed:%llu\r\n"
+        "replicas_lost:%llu\r\n"
+        "partitions_state_wrong:%u\r\npartitions_unresolved:%u\r\n"
+        "digests_compared:%llu\r\ndigests_different:%llu\r\nrepairs_begun:%llu\r\n"
+        "repairs_done:%llu\r\nscrubs_done:%llu\r\nscrub_bytes:%llu\r\n"
+        "scrubs_damaged:%llu\r\n",
+        n->map.partitions, here, groups_led(n), rebuilding, (unsigned long long)n->stats.elections,
+        (unsigned long long)n->stats.snapshots_sent,
+        (unsigned long long)n->stats.snapshots_installed,
+        (unsigned long long)n->troubles.replicas_lost, wrong, unresolved,
+        (unsigned long long)n->stats.digests_compared,
+        (unsigned long long)n->stats.digests_different, (unsigned long long)n->stats.repairs_begun,
+        (unsigned long long)n->stats.repairs_done, (unsigned long long)n->stats.scrubs,
+        (unsigned long long)n->stats.scrub_bytes, (unsigned long long)n->stats.scrubs_damaged);
 }
 
 static void section_cpu(const struct node *n, struct buf *b)

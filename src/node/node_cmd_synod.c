@@ -22,6 +22,44 @@ static const char *phase_name(enum node_phase phase)
     UNREACHABLE("node phase");
 }
 
+static const char *suspicion_name(const struct digest *d)
+{
+    switch (d->suspect) {
+    case SUSPECT_NOT:
+        return d->unresolved ? " UNRESOLVED" : "";
+    case SUSPECT_ROT:
+        return d->quarantined ? " rotten, being rebuilt" : " ROTTEN";
+    case SUSPECT_DIFFERS:
+        return d->quarantined ? " differs, being rebuilt" : " DIFFERS";
+    }
+    UNREACHABLE("suspicion");
+}
+
+/* What is wrong with states: here, and of other replicas as far as the leader here knows. */
+static void status_repairs(const struct node *n, struct buf *b)
+{
+    for (uint32_t p = 0; p < n->map.partitions; p++) {
+        const struct group *g = &n->groups[p];
+        const struct digest *d = &g->digest;
+
+        if (d->suspect != SUSPECT_NOT) {
+            buf_printf(b, "partition %u: the state here is%s; it serves %s\n", p, suspicion_name(d),
+                       d->alone ? "ON, FOR NO OTHER IS SOUND" : "nobody");
+        }
+        if (d->unresolved) {
+            buf_printf(b, "partition %u: THE REPLICAS DIFFER, and none can be told right\n", p);
+        }
+        for (uint8_t i = 0; i < d->voter_count; i++) {
+            int pos = node_member_of(n, d->voters[i].id);
+
+            if (d->voters[i].wrong) {
+                buf_printf(b, "partition %u: the replica of %s is wrong and is rebuilt from here\n",
+                           p, pos < 0 ? "a former member" : n->map.members[pos].client_addr);
+            }
+        }
+    }
+}
+
 static void status(const struct node *n, struct buf *b)
 {
     char id[41];
@@ -53,6 +91,14 @@ static void status(const struct node *n, struct buf *b)
                (unsigned long long)wal_live_bytes(n->wal),
                (unsigned long long)wal_disk_bytes(n->wal),
                wal_full(n->wal) ? ", THE DISK IS FULL: writes are refused" : "");
+    buf_printf(b,
+               "replicas: %llu digests compared, %llu different, %llu rebuilt; %llu scrubs, %llu "
+               "found damage\n",
+               (unsigned long long)n->stats.digests_compared,
+               (unsigned long long)n->stats.digests_different,
+               (unsigned long long)n->stats.repairs_done, (unsigned long long)n->stats.scrubs,
+               (unsigned long long)n->stats.scrubs_damaged);
+    status_repairs(n, b);
 }
 
 static void members(const struct node *n, struct buf *b)
@@ -85,12 +131,13 @@ static void groups(const struct node *n, struct buf *b, bool digests, int64_t on
         if (!g->here || (only >= 0 && only != (int64_t)p)) {
             continue;
         }
-        buf_printf(
-            b, "%u %s%s term %llu first %llu last %llu commit %llu applied %llu keys %zu", p,
-            raft_role_name(raft_role(g->raft)), g->rebuilding ? " rebuilding" : "",
-            (unsigned long long)raft_term_now(g->raft).n, (unsigned long long)raft_first(g->raft).n,
-            (unsigned long long)raft_last(g->raft).n, (unsigned long long)raft_commit(g->raft).n,
-            (unsigned long long)g->applied.n, store_count(g->store));
+        buf_printf(b, "%u %s%s%s term %llu first %llu last %llu commit %llu applied %llu keys %zu",
+                   p, raft_role_name(raft_role(g->raft)), g->rebuilding ? " rebuilding" : "",
+                   suspicion_name(&g->digest), (unsigned long long)raft_term_now(g->raft).n,
+                   (unsigned long long)raft_first(g->raft).n,
+                   (unsigned long long)raft_last(g->raft).n,
+                   (unsigned long long)raft_commit(g->raft).n, (unsigned long long)g->applied.n,
+                   store_count(g->store));
         if (digests) {
             buf_printf(b, " digest %016llx", (unsigned long long)store_digest(g->store));
         }

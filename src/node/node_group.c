@@ -179,9 +179,8 @@ void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id 
     struct raft_conf nobody = {0};
 
     if (g->here) {
-        if (store_snap_active(g->store)) {
-            node_checkpoint_abort(g);
-        }
+        node_scrub_stop(g);
+        node_checkpoint_abort(g);
         node_apply_drop_pending(g, (struct raft_index){UINT64_MAX});
         raft_destroy(g->raft);
         store_destroy(g->store);
@@ -296,6 +295,7 @@ static void role_changed(struct group *g)
     struct raft_term term = raft_term_now(g->raft);
 
     g->transfer_asked = false;
+    node_digest_role_changed(g);
     if (raft_role(g->raft) == RAFT_LEADER) {
         g->leader_since_us = n->now.mono_us;
         g->expire_index.n = 0; /* one logged in an earlier term may have been replaced */

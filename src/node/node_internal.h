@@ -142,6 +142,49 @@ struct snap_recv {
     uint64_t first_token;    /* completions of older operations are of one given up */
 };
 
+/* A snapshot file that goes once the log no longer names it, durably. */
+struct snap_old {
+    uint64_t file, ticket;
+};
+enum { SNAP_OLD_MAX = 8 };
+
+/* Why a replica does not trust its own state; it serves nobody from it (node_repair.c). */
+enum suspicion {
+    SUSPECT_NOT,
+    SUSPECT_ROT,     /* the content is not what the writes made of it */
+    SUSPECT_DIFFERS, /* a majority has another digest at the same index */
+};
+/* What the leader knows of another voter's state, in its present leadership. */
+struct voter_digest {
+    struct raft_id id;
+    bool answered; /* in the round under way */
+    bool damaged;  /* it says that its content has rotted */
+    bool wrong;    /* it was told to be rebuilt */
+    uint64_t digest;
+};
+/* Replicas prove that they are equal (node_digest.c, docs/protocol/replicas.md). */
+struct digest {
+    /* every replica: what its leader asked for */
+    struct raft_index stop;  /* note the digest when this is applied; 0: nothing asked */
+    struct raft_index noted; /* the last that it answered for, in this term */
+    uint64_t noted_digest;
+    /* the leader: the round under way */
+    struct raft_index round; /* 0: none yet in this leadership */
+    uint64_t round_us;       /* when it began */
+    uint64_t next_us;        /* of the next one, or of asking again */
+    uint64_t majority;       /* the digest that more than half of the voters have */
+    bool has_majority, said;
+    uint64_t said_us;
+    bool unresolved; /* all voters have answered and nobody can be told right from wrong */
+    uint8_t voter_count;
+    struct voter_digest voters[RAFT_VOTERS_MAX]; /* the others */
+    /* a replica that is not right (node_repair.c) */
+    enum suspicion suspect;
+    bool quarantined; /* its leader sends it a snapshot; meanwhile it applies nothing */
+    bool alone;       /* leader, suspect, and no other replica is better: it serves */
+    uint64_t help_us; /* of its last request for a snapshot, report, or attempt to hand over */
+};
+
 struct group {
     struct node *node;
     uint32_t partition;
@@ -173,8 +216,10 @@ struct group {
     struct raft_index snap_index;
     struct raft_term snap_term;
     uint64_t snap_bytes;
-    bool snap_wanted;                          /* a peer needs one newer than we have */
-    uint64_t snap_old, snap_old_ticket;        /* goes once the log names its successor durably */
+    bool snap_wanted;     /* a peer needs one newer than we have */
+    uint64_t snap_ticket; /* of the log write that names snap_file */
+    struct snap_old snap_old[SNAP_OLD_MAX];
+    uint32_t snap_old_count;
     struct raft_id snap_peers[RAFT_PEERS_MAX]; /* wait for the next checkpoint */
     uint32_t snap_peer_count;
     struct checkpoint checkpoint;
@@ -186,6 +231,8 @@ struct group {
     struct raft_index expire_index; /* newest logged removal of what is past its time, in this
                                        replica's present leadership */
     bool transfer_asked;
+    struct digest digest;
+    uint64_t scrub_us; /* no scrub before */
 };
 
 /* ---- links to other nodes (node_link.c) ---- */
@@ -199,7 +246,8 @@ struct link {
     struct wire_id node;     /* of the hello; of the map before */
     struct wire_hello hello; /* slices point into hello_* below */
     char hello_peer[NODE_ADDR_MAX], hello_client[NODE_ADDR_MAX];
-    bool avoid; /* the peer is stopping or its disk is full: not to lead */
+    bool avoid;   /* the peer is stopping or its disk is full: not to lead */
+    bool digests; /* the peer understands WIRE_DIGEST */
     struct buf in;
     /* frames built during a turn */
     struct buf now;   /* sent at once */
@@ -299,6 +347,8 @@ struct stats {
     uint64_t forwarded, proposals, lease_reads, index_reads;
     uint64_t elections, snapshots_written, snapshots_sent, snapshots_installed;
     uint64_t turns, output_cut;
+    uint64_t digests_compared, digests_different, repairs_begun, repairs_done;
+    uint64_t scrubs, scrub_bytes, scrubs_damaged;
     uint64_t ops_mark_us, ops_mark_commands, ops_per_s;
 };
 struct cmd_stat {
@@ -351,6 +401,9 @@ struct node {
     struct node_effects early; /* of node_open */
     struct disk_ops ops;
     uint32_t checkpoints_active;
+    uint32_t scrub_partition; /* under a scrub, or the next to be */
+    bool scrubbing;
+    uint64_t scrub_due_us;        /* of the next piece */
     uint64_t checkpoint_pause_us; /* after a full disk */
     uint64_t recv_said_us;        /* that snapshots cannot be stored */
     uint64_t tick_us, balance_us;
@@ -560,8 +613,14 @@ void node_checkpoint_disk(struct group *g, enum disk_user user, const struct dis
 void node_checkpoint_abort(struct group *g);
 void node_checkpoint_pump(struct group *g);
 
+/* A file that is not snap_file any more: it goes when the log names that one durably. */
+void node_checkpoint_retire(struct group *g, uint64_t file);
+
 /* node_snapsend.c */
 void node_snap_need(struct group *g, struct raft_id peer);
+/* As node_snap_need, for a replica whose state is wrong and whose log is right: a snapshot of
+ * index `least` or later. */
+void node_snap_repair(struct group *g, struct raft_id peer, struct raft_index least);
 void node_snap_ready(struct group *g); /* a new checkpoint is durable */
 void node_snap_ack(struct node *n, struct link *l, const struct wire_chunk_ack *a);
 void node_snap_disk(struct group *g, const struct disk_done *done);
@@ -573,6 +632,38 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
 void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk_done *done);
 void node_snap_recv_abort(struct group *g);
 void node_snap_recv_tick(struct group *g);
+
+/* node_digest.c */
+void node_digest_tick(struct node *n);
+void node_digest_frame(struct node *n, struct link *l, const struct wire_digest *d);
+void node_digest_applied(struct group *g); /* digest.stop was reached */
+void node_digest_role_changed(struct group *g);
+/* Leader: the voter's state is known to be wrong, or damaged. */
+bool node_digest_bad(const struct group *g, struct raft_id voter);
+/* Leader: the most advanced voter that is better than this replica, which is wrong. 0: none. */
+struct raft_id node_digest_successor(const struct group *g);
+void node_digest_send(struct group *g, struct wire_digest *d);
+
+/* node_repair.c */
+void node_repair_tick(struct node *n);
+/* This replica's state is not right: it answers nobody from it any more. */
+void node_repair_suspect(struct group *g, enum suspicion why, const char *how);
+/* The leader has proved it, and will send a snapshot. */
+void node_repair_quarantine(struct group *g, uint64_t majority);
+/* A snapshot of this index may replace the state although the log reaches further. */
+bool node_repair_takes(const struct group *g, struct raft_index index);
+void node_repair_installed(struct group *g); /* a snapshot has replaced the state */
+void node_repair_role_changed(struct group *g);
+bool node_repair_log_full(const struct group *g); /* no more entries, until it is rebuilt */
+/* Requests may be answered from this replica's state. */
+static inline bool node_group_trusted(const struct group *g)
+{
+    return LIKELY(g->digest.suspect == SUSPECT_NOT) || g->digest.alone;
+}
+
+/* node_scrub.c */
+void node_scrub_tick(struct node *n);
+void node_scrub_stop(struct group *g); /* a checkpoint wants the walk, or the store goes */
 
 /* node_member.c */
 void node_member_tick(struct node *n);

@@ -151,6 +151,7 @@ static void link_down(struct node *n, struct link *l)
     if (wait > RETRY_US_MAX) {
         wait = RETRY_US_MAX;
     }
+    l->digests = false; /* whoever comes next says so again */
     l->retry_us = n->now.mono_us + wait / 2 + prng_below(&n->rng, wait);
     if (was_up) {
         node_route_link_down(n, conn);
@@ -390,8 +391,8 @@ static void frame_raft(struct node *n, struct link *l, struct slice payload)
         }
         struct group *g = &n->groups[partition];
 
-        if (m.entry_count > 0 && wal_full(n->wal)) {
-            SOMETIMES(true, "node_link: append ignored, disk full");
+        if (m.entry_count > 0 && (wal_full(n->wal) || node_repair_log_full(g))) {
+            SOMETIMES(wal_full(n->wal), "node_link: append ignored, disk full");
             continue; /* not acknowledged: the leader sends it again */
         }
         enum err err = raft_step(g->raft, n->now.mono_us, &m);
@@ -436,11 +437,12 @@ static void frame_refuse(struct node *n, struct link *l, struct slice payload)
     }
 }
 
-static void frame_snapshot(struct node *n, struct link *l, const struct wire_frame *f)
+static void frame_replica(struct node *n, struct link *l, const struct wire_frame *f)
 {
     struct wire_chunk c;
     struct wire_chunk_ack a;
     struct wire_join j;
+    struct wire_digest d;
 
     if (f->type == WIRE_CHUNK && wire_get_chunk(f->payload, &c) == ERR_OK) {
         node_snap_chunk(n, l, &c);
@@ -448,6 +450,8 @@ static void frame_snapshot(struct node *n, struct link *l, const struct wire_fra
         node_snap_ack(n, l, &a);
     } else if (f->type == WIRE_JOIN && wire_get_join(f->payload, &j) == ERR_OK) {
         node_member_join(n, l, &j);
+    } else if (f->type == WIRE_DIGEST && wire_get_digest(f->payload, &d) == ERR_OK) {
+        node_digest_frame(n, l, &d);
     } else {
         node_link_garbled(n, l, "a frame that cannot be read");
     }
@@ -484,7 +488,8 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
     case WIRE_CHUNK:
     case WIRE_CHUNK_ACK:
     case WIRE_JOIN:
-        frame_snapshot(n, l, f);
+    case WIRE_DIGEST:
+        frame_replica(n, l, f);
         return;
     case WIRE_LEADERS:
         frame_leaders(n, l, f->payload);
@@ -494,6 +499,7 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
         return;
     case WIRE_PING:
         l->avoid = f->payload.len > 0 && f->payload.data[0] != 0;
+        l->digests = f->payload.len > 1 && (f->payload.data[1] & WIRE_DIGESTS) != 0;
         return;
     }
 }
@@ -633,6 +639,7 @@ void node_link_tick(struct node *n)
             size_t mark = wire_begin(&l->now, WIRE_PING);
 
             put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
+            put_u8(&l->now, WIRE_DIGESTS);
             wire_end(&l->now, mark);
             /* Said again: the peer may not have had the map when it was said first. */
             for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {

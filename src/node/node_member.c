@@ -139,6 +139,7 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
     enum err err;
 
     if (g == NULL || !node_group_leads(g) || !raft_conf_settled(g->raft) ||
+        !node_group_trusted(g) || /* it has no snapshot to give */
         !wire_id_eq(&j->member.node, &l->node) ||
         node_of_raft_id(j->id) != node_short_id(&l->node) || !node_writable(n)) {
         return;
@@ -214,7 +215,8 @@ static bool can_lead(struct group *g, uint32_t pos, struct raft_id *out)
     for (uint8_t i = 0; i < c->voter_count; i++) {
         if (node_of_raft_id(c->voters[i]) == node_short_id(&l->node)) {
             *out = c->voters[i];
-            return raft_match(g->raft, *out).n + CAUGHT_UP_ENTRIES >= raft_last(g->raft).n;
+            return !node_digest_bad(g, *out) &&
+                   raft_match(g->raft, *out).n + CAUGHT_UP_ENTRIES >= raft_last(g->raft).n;
         }
     }
     return false;
@@ -267,7 +269,7 @@ void node_balance_tick(struct node *n)
         uint64_t settle = leave ? (g->transfer_asked ? 500 * 1000 : 0) : LEADER_SETTLE_US;
 
         if (!node_group_leads(g) || n->now.mono_us - g->leader_since_us < settle ||
-            !raft_conf_settled(g->raft)) {
+            !raft_conf_settled(g->raft) || !node_group_trusted(g)) {
             continue;
         }
         if (hand_over(g, leave) && !leave && ++asked == TRANSFERS_PER_ROUND) {

@@ -196,7 +196,7 @@ bool node_route_read_now(struct node *n, struct session *s, const struct cmd *cm
     size_t before;
 
     if (s->waiting != 0 || !list_empty(&g->held) || !node_group_leads(g) ||
-        !raft_lease_valid(g->raft, n->now.mono_us) ||
+        !node_group_trusted(g) || !raft_lease_valid(g->raft, n->now.mono_us) ||
         (g->applied.n != raft_commit(g->raft).n && !PLANTED(READ_UNAPPLIED))) {
         return false;
     }
@@ -365,7 +365,7 @@ void node_expire_tick(struct node *n)
         struct group *g = &n->groups[p];
         uint64_t due;
 
-        if (!node_group_leads(g)) {
+        if (!node_group_leads(g) || !node_group_trusted(g)) {
             continue;
         }
         due = store_next_expire_ms(g->store);
@@ -416,6 +416,9 @@ static enum sent forward(struct group *g, struct request *r, uint32_t argc,
 static enum sent try_send(struct group *g, struct request *r, uint32_t argc,
                           const struct slice *argv)
 {
+    if (node_group_leads(g) && !node_group_trusted(g)) {
+        return SENT_LATER; /* another replica is about to lead, one that is right */
+    }
     if (node_group_leads(g)) {
         return r->is_write ? propose(g, r, argc, argv) : read_at_leader(g, r, argc, argv);
     }
@@ -636,7 +639,7 @@ void node_route_reply_frame(struct node *n, struct link *l, struct slice payload
 static void give_up(struct node *n, struct request *r)
 {
     struct group *g = &n->groups[r->partition];
-    char text[128];
+    char text[160];
 
     switch (r->state) {
     case REQUEST_HELD:
@@ -645,7 +648,12 @@ static void give_up(struct node *n, struct request *r)
             node_request_error(n, r, ERR_DISK_FULL);
             return;
         }
-        if (g->leader.n == 0 || r->origin == REQUEST_LINK) {
+        if (node_group_leads(g) && !node_group_trusted(g)) {
+            (void)snprintf(text, sizeof text,
+                           "TRYAGAIN the replica that leads partition %u must be rebuilt, and no "
+                           "other took over in time; nothing was done",
+                           r->partition);
+        } else if (g->leader.n == 0 || r->origin == REQUEST_LINK) {
             (void)snprintf(text, sizeof text,
                            "CLUSTERDOWN partition %u has no leader; nothing was done",
                            r->partition);

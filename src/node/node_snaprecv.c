@@ -137,7 +137,8 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
     g = &n->groups[c->group];
     v = &g->recv;
     if (c->to.n != g->self.n || node_of_raft_id(c->from) != node_short_id(&l->node) ||
-        c->sender_term.n < raft_term_now(g->raft).n || c->index.n <= g->applied.n) {
+        c->sender_term.n < raft_term_now(g->raft).n ||
+        (c->index.n <= g->applied.n && !node_repair_takes(g, c->index))) {
         SOMETIMES(true, "node_snaprecv: a snapshot that is not needed");
         struct wire_chunk_ack a = {.group = c->group,
                                    .from = c->to,
@@ -171,18 +172,63 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
     }
 }
 
+/* The state of the snapshot takes the place of this replica's. */
+static void take_state(struct group *g, const struct group_blob *blob)
+{
+    struct node *n = g->node;
+    struct snap_recv *v = &g->recv;
+    uint64_t old_file = g->snap_file;
+
+    node_checkpoint_abort(g);
+    node_scrub_stop(g);
+    store_destroy(g->store);
+    g->store = v->store;
+    v->store = NULL;
+    g->applied = g->snap_index = v->index;
+    g->applied_term = g->snap_term = v->term;
+    g->snap_file = v->file;
+    g->snap_bytes = v->offset;
+    if (blob->last_stamp.n > g->clock.last.n) {
+        g->clock.last = blob->last_stamp;
+    }
+    node_group_merge_members(n, blob);
+    node_apply_drop_pending(g, v->index);
+    g->snap_ticket = v->install_ticket = wal_ticket(n->wal);
+    node_checkpoint_retire(g, old_file);
+}
+
+/* The log begins anew after the snapshot. */
+static void put_log_after(struct group *g, const struct group_blob *blob)
+{
+    struct wal *w = g->node->wal;
+    struct raft_index first = raft_first(g->raft);
+
+    wal_reset_group(w, g->partition);
+    wal_put_hard(w, g->partition, raft_hard(g->raft));
+    node_group_put_blob(g, &blob->conf);
+    wal_put_snapshot(w, g->partition, g->snap_index, g->snap_term, g->snap_file);
+    if (raft_last(g->raft).n >= first.n) {
+        wal_put_entries(w, g->partition, raft_entry(g->raft, first),
+                        (uint32_t)(raft_last(g->raft).n - first.n + 1));
+    }
+}
+
 /* The file is whole and named: state, log and Raft change over in one turn, and the
- * log's batch makes it durable as one. */
+ * log's batch makes it durable as one.
+ *
+ * Raft takes no snapshot of what it knows to be committed. Where only the state was wrong
+ * (node_repair.c) it is not asked: its log stays, and goes on being applied after the
+ * snapshot's index, as if this replica had written the file itself. */
 static void install(struct group *g)
 {
     struct node *n = g->node;
     struct snap_recv *v = &g->recv;
+    bool state_only = node_repair_takes(g, v->index);
     struct group_blob blob;
-    struct raft_index first;
-    uint64_t old_file = g->snap_file;
 
     if (node_group_decode_blob(buf_slice(&v->reader.head_blob), &blob) != ERR_OK ||
-        raft_install(g->raft, n->now.mono_us, v->index, v->term, &blob.conf) != ERR_OK) {
+        (!state_only &&
+         raft_install(g->raft, n->now.mono_us, v->index, v->term, &blob.conf) != ERR_OK)) {
         struct disk_op *op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
 
         op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
@@ -191,37 +237,19 @@ static void install(struct group *g)
         node_snap_recv_abort(g);
         return;
     }
-    SOMETIMES(true, "node_snaprecv: a snapshot was installed");
-    node_checkpoint_abort(g);
-    store_destroy(g->store);
-    g->store = v->store;
-    v->store = NULL;
-    g->applied = g->snap_index = v->index;
-    g->applied_term = g->snap_term = v->term;
-    g->snap_file = v->file;
-    g->snap_bytes = v->offset;
-    if (blob.last_stamp.n > g->clock.last.n) {
-        g->clock.last = blob.last_stamp;
-    }
-    node_group_merge_members(n, &blob);
-    node_apply_drop_pending(g, v->index);
-    wal_reset_group(n->wal, g->partition);
-    wal_put_hard(n->wal, g->partition, raft_hard(g->raft));
-    node_group_put_blob(g, &blob.conf);
-    wal_put_snapshot(n->wal, g->partition, v->index, v->term, v->file);
-    first = raft_first(g->raft);
-    if (raft_last(g->raft).n >= first.n) {
-        wal_put_entries(n->wal, g->partition, raft_entry(g->raft, first),
-                        (uint32_t)(raft_last(g->raft).n - first.n + 1));
+    SOMETIMES(!state_only, "node_snaprecv: a snapshot was installed");
+    SOMETIMES(state_only, "node_snaprecv: the state was replaced under its log");
+    take_state(g, &blob);
+    if (state_only) {
+        node_group_put_blob(g, &blob.conf);
+        wal_put_snapshot(n->wal, g->partition, g->snap_index, g->snap_term, g->snap_file);
+    } else {
+        put_log_after(g, &blob);
     }
     wal_put_commit(n->wal, g->partition, raft_commit(g->raft));
     raft_applied(g->raft, g->applied);
-    v->install_ticket = wal_ticket(n->wal);
     n->stats.snapshots_installed++;
-    if (old_file != 0 && g->snap_old == 0) {
-        g->snap_old = old_file;
-        g->snap_old_ticket = v->install_ticket;
-    }
+    node_repair_installed(g);
     node_group_mark(g);
 }
 

@@ -24,18 +24,7 @@ static void send_end(struct group *g, struct snap_send *s, bool ok)
     mem_free(s);
     /* An older file was kept only for this. */
     if (file != g->snap_file && n->phase != NODE_PHASE_STOPPED) {
-        bool used = false;
-
-        LIST_EACH(it, &g->sends)
-        {
-            used = used || LIST_ENTRY(it, struct snap_send, in_group)->file == file;
-        }
-        if (!used && file != g->snap_old) {
-            struct disk_op *op = disk_ops_push(&n->ops, DISK_UNLINK, DISK_LANE_BULK);
-
-            op->token = node_token(DISK_USER_FORGET, g->partition, n->next_token++);
-            snapfile_name(g->partition, file, false, op->path);
-        }
+        node_checkpoint_retire(g, file);
     }
 }
 
@@ -91,22 +80,54 @@ static bool file_will_do(const struct group *g)
            !g->checkpoint.active;
 }
 
-void node_snap_need(struct group *g, struct raft_id peer)
+static bool sending_to(struct group *g, struct raft_id peer)
 {
     LIST_EACH(it, &g->sends)
     {
         if (LIST_ENTRY(it, struct snap_send, in_group)->to.n == peer.n) {
-            return;
+            return true;
         }
     }
-    if (file_will_do(g)) {
-        send_begin(g, peer);
-        return;
+    return false;
+}
+
+static void wait_for_next(struct group *g, struct raft_id peer)
+{
+    bool waits = false;
+
+    for (uint32_t i = 0; i < g->snap_peer_count; i++) {
+        waits = waits || g->snap_peers[i].n == peer.n;
     }
-    if (g->snap_peer_count < RAFT_PEERS_MAX) {
+    if (!waits && g->snap_peer_count < RAFT_PEERS_MAX) {
         g->snap_peers[g->snap_peer_count++] = peer;
     }
     node_checkpoint_want(g);
+}
+
+void node_snap_need(struct group *g, struct raft_id peer)
+{
+    if (sending_to(g, peer)) {
+        return;
+    }
+    if (!node_group_trusted(g)) {
+        raft_snapshot_sent(g->raft, peer, (struct raft_index){0}, false); /* from who leads next */
+    } else if (file_will_do(g)) {
+        send_begin(g, peer);
+    } else {
+        wait_for_next(g, peer);
+    }
+}
+
+void node_snap_repair(struct group *g, struct raft_id peer, struct raft_index least)
+{
+    if (sending_to(g, peer)) {
+        return;
+    }
+    if (g->snap_file != 0 && g->snap_index.n >= least.n) {
+        send_begin(g, peer);
+    } else if (g->applied.n >= least.n) {
+        wait_for_next(g, peer);
+    }
 }
 
 void node_snap_ready(struct group *g)
@@ -115,7 +136,7 @@ void node_snap_ready(struct group *g)
 
     g->snap_peer_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (node_group_leads(g)) {
+        if (node_group_leads(g) && !sending_to(g, g->snap_peers[i])) {
             send_begin(g, g->snap_peers[i]);
         }
     }
@@ -218,7 +239,8 @@ void node_snap_send_tick(struct group *g)
     {
         struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
 
-        if (!node_group_leads(g) || g->node->now.mono_us - s->last_progress_us > PATIENCE_US) {
+        if (!node_group_leads(g) || g->node->now.mono_us - s->last_progress_us > PATIENCE_US ||
+            (s->end_us != 0 && g->node->now.mono_us >= s->end_us)) {
             send_end(g, s, false);
         }
     }

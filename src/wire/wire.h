@@ -33,8 +33,15 @@ enum wire_type {
     WIRE_JOIN = 8,    /* a replica asks the leader to be taken in */
     WIRE_LEADERS = 9, /* who leads what, as the sender knows it */
     WIRE_REFUSE = 10, /* why the connection ends; for people */
-    WIRE_PING = 11,   /* I am here; one byte: 1 = give me no leadership (stopping, disk full) */
+    /* I am here; one byte: 1 = give me no leadership (stopping, disk full); then one of
+     * enum wire_feature, which those that know of none do not read */
+    WIRE_PING = 11,
+    WIRE_DIGEST = 12, /* are the replicas equal? Only to those that said WIRE_DIGESTS */
 };
+
+/* What the sender of a PING understands beyond version 1, so that a node which knows it may
+ * meet one that does not. */
+enum wire_feature { WIRE_DIGESTS = 1 };
 
 /* Random 128 bits; all zero: none. */
 struct wire_id {
@@ -165,6 +172,25 @@ struct wire_leader {
 };
 void wire_put_leader(struct buf *b, const struct wire_leader *l);
 MUST_USE enum err wire_get_leader(struct reader *r, struct wire_leader *l);
+
+enum wire_digest_kind {
+    WIRE_DIGEST_ASK,     /* leader: say what your digest is when you have applied index */
+    WIRE_DIGEST_ANSWER,  /* it is this; damaged: and my content does not agree with it */
+    WIRE_DIGEST_VERDICT, /* leader: a majority has this digest at index, you are to be rebuilt */
+    WIRE_DIGEST_WANT,    /* send me a snapshot, not older than index */
+    WIRE_DIGEST_KINDS
+};
+struct wire_digest {
+    uint32_t group;
+    enum wire_digest_kind kind;
+    bool damaged;
+    struct raft_id from, to;
+    struct raft_term term; /* of the leader that speaks or is spoken to */
+    struct raft_index index;
+    uint64_t digest;
+};
+void wire_put_digest(struct buf *b, const struct wire_digest *d);
+MUST_USE enum err wire_get_digest(struct slice payload, struct wire_digest *d);
 
 void wire_put_refuse(struct buf *b, enum err code, const char *text);
 MUST_USE enum err wire_get_refuse(struct slice payload, enum err *code, struct slice *text);
