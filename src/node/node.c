@@ -519,6 +519,7 @@ bool node_group_view(const struct node *n, uint32_t partition, struct node_group
     out->digest = store_digest(g->store);
     out->keys = store_count(g->store);
     out->rebuilding = g->rebuilding;
+    out->installs = g->installs;
     out->suspect = g->digest.suspect != SUSPECT_NOT;
     out->unresolved = g->digest.unresolved;
     out->raft = g->raft;
@@ -529,6 +530,12 @@ bool node_group_view(const struct node *n, uint32_t partition, struct node_group
 struct node_troubles node_troubles(const struct node *n)
 {
     return n->troubles;
+}
+
+bool node_rot(struct node *n, uint32_t partition, struct prng *rng, struct buf *key)
+{
+    CHECK(n->groups != NULL && partition < n->map.partitions);
+    return n->groups[partition].here && store_rot(n->groups[partition].store, rng, key);
 }
 
 void node_id_text(const struct node *n, char out[41])

@@ -161,9 +161,10 @@ struct node_group_view {
     struct raft_index first, last, commit, applied;
     uint64_t digest; /* of the store at applied */
     uint64_t keys;
-    bool rebuilding; /* not a voter: being brought back */
-    bool suspect;    /* its state is known to be wrong; it serves nobody from it */
-    bool unresolved; /* replicas differ and nobody can tell which is right */
+    bool rebuilding;   /* not a voter: being brought back */
+    uint64_t installs; /* snapshots that took the place of its state, since the start */
+    bool suspect;      /* its state is known to be wrong; it serves nobody from it */
+    bool unresolved;   /* replicas differ and nobody can tell which is right */
     const struct raft *raft;
     const struct raft_conf *conf;
 };
@@ -175,6 +176,8 @@ struct node_troubles {
     uint64_t snapshots_refused; /* received, and not whole or not what was announced */
 };
 struct node_troubles node_troubles(const struct node *n);
+/* What faulty memory does to the replica of a partition here: store_rot. For the simulator. */
+bool node_rot(struct node *n, uint32_t partition, struct prng *rng, struct buf *key);
 void node_id_text(const struct node *n, char out[41]);
 /* Every invariant; expensive parts only when deep. */
 void node_check(const struct node *n, bool deep);

@@ -146,7 +146,25 @@ static bool is_right(const struct digest *d, const struct voter_digest *v)
            (d->has_majority ? v->digest == d->majority : d->suspect == SUSPECT_ROT);
 }
 
-/* A replica that is wrong leads: node_repair_tick hands over, unless nobody is better. */
+/* The most advanced voter that is better than this replica. */
+static struct raft_id successor(const struct group *g)
+{
+    const struct digest *d = &g->digest;
+    struct raft_id best = {0};
+
+    for (uint8_t i = 0; i < d->voter_count; i++) {
+        const struct voter_digest *v = &d->voters[i];
+        const struct link *l = node_link_to(g->node, v->id);
+
+        if (is_right(d, v) && l != NULL && !l->avoid &&
+            (best.n == 0 || raft_match(g->raft, v->id).n > raft_match(g->raft, best).n)) {
+            best = v->id;
+        }
+    }
+    return best;
+}
+
+/* A replica that is wrong leads: at once, while the answers are fresh, it hands over. */
 static void judge_self(struct group *g)
 {
     struct digest *d = &g->digest;
@@ -158,6 +176,7 @@ static void judge_self(struct group *g)
     }
     if (better) {
         d->alone = d->unresolved = false;
+        node_repair_hand_over(g, successor(g));
     } else if (all) {
         unresolved(g, "this one's content has rotted, and no other replica is sound");
     }
@@ -196,23 +215,6 @@ static void judge(struct group *g)
     } else if (all) {
         unresolved(g, "no digest has a majority");
     }
-}
-
-struct raft_id node_digest_successor(const struct group *g)
-{
-    const struct digest *d = &g->digest;
-    struct raft_id best = {0};
-
-    for (uint8_t i = 0; i < d->voter_count; i++) {
-        const struct voter_digest *v = &d->voters[i];
-        const struct link *l = node_link_to(g->node, v->id);
-
-        if (is_right(d, v) && l != NULL && !l->avoid &&
-            (best.n == 0 || raft_match(g->raft, v->id).n > raft_match(g->raft, best).n)) {
-            best = v->id;
-        }
-    }
-    return best;
 }
 
 static void ask(struct group *g)

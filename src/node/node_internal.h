@@ -182,7 +182,7 @@ struct digest {
     enum suspicion suspect;
     bool quarantined; /* its leader sends it a snapshot; meanwhile it applies nothing */
     bool alone;       /* leader, suspect, and no other replica is better: it serves */
-    uint64_t help_us; /* of its last request for a snapshot, report, or attempt to hand over */
+    uint64_t help_us; /* of its last request for a snapshot, or report of its damage */
 };
 
 struct group {
@@ -225,6 +225,7 @@ struct group {
     struct checkpoint checkpoint;
     struct list sends;
     struct snap_recv recv;
+    uint64_t installs;        /* since the start */
     uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
     uint64_t join_sent_us;
     uint64_t leader_since_us;
@@ -540,6 +541,9 @@ void node_request_in_doubt(struct node *n, struct request *r, const char *why);
 /* Answer those READING whose index is applied. False: one still lacks the right to be
  * answered, and what comes after it in the log must not be applied before it is. */
 bool node_reads_ready(struct group *g);
+/* The state is about to hold entries up to this one, which came after some of the reads that
+ * wait: those go elsewhere, or a client would see in a read what it wrote after it. */
+void node_reads_overtaken(struct group *g, struct raft_index upto);
 void node_read_right(struct node *n, uint64_t token, struct raft_index index);
 void node_read_lost(struct node *n, uint64_t token);
 
@@ -640,8 +644,6 @@ void node_digest_applied(struct group *g); /* digest.stop was reached */
 void node_digest_role_changed(struct group *g);
 /* Leader: the voter's state is known to be wrong, or damaged. */
 bool node_digest_bad(const struct group *g, struct raft_id voter);
-/* Leader: the most advanced voter that is better than this replica, which is wrong. 0: none. */
-struct raft_id node_digest_successor(const struct group *g);
 void node_digest_send(struct group *g, struct wire_digest *d);
 
 /* node_repair.c */
@@ -654,6 +656,8 @@ void node_repair_quarantine(struct group *g, uint64_t majority);
 bool node_repair_takes(const struct group *g, struct raft_index index);
 void node_repair_installed(struct group *g); /* a snapshot has replaced the state */
 void node_repair_role_changed(struct group *g);
+/* This replica is wrong and leads; that one is better. 0: it cannot be reached now. */
+void node_repair_hand_over(struct group *g, struct raft_id to);
 bool node_repair_log_full(const struct group *g); /* no more entries, until it is rebuilt */
 /* Requests may be answered from this replica's state. */
 static inline bool node_group_trusted(const struct group *g)

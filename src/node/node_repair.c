@@ -13,23 +13,11 @@ enum {
     LOG_BYTES_MAX = 256 << 20, /* of entries that wait for the snapshot */
 };
 
-static void bounce_reads(struct group *g)
-{
-    LIST_EACH(it, &g->reading)
-    {
-        struct request *r = LIST_ENTRY(it, struct request, in_group);
-
-        r->removal_term.n = 0;
-        r->reply.len = 0;
-        node_request_not_leader(g->node, r);
-    }
-}
-
 /* Nothing leaves this replica's state any more: no answer, no checkpoint, no snapshot. */
 static void shut(struct group *g)
 {
     node_apply_drop_pending(g, (struct raft_index){UINT64_MAX});
-    bounce_reads(g);
+    node_reads_overtaken(g, (struct raft_index){UINT64_MAX});
     node_checkpoint_abort(g);
     node_scrub_stop(g);
     g->snap_wanted = false;
@@ -117,13 +105,11 @@ void node_repair_installed(struct group *g)
              g->partition, (unsigned long long)g->applied.n);
 }
 
-/* ---- handing over ---- */
-
-static void hand_over(struct group *g)
+void node_repair_hand_over(struct group *g, struct raft_id to)
 {
     struct node *n = g->node;
-    struct raft_id to = node_digest_successor(g);
 
+    CHECK(g->digest.suspect != SUSPECT_NOT);
     if (to.n != 0 && raft_transfer(g->raft, n->now.mono_us, to) == ERR_OK) {
         SOMETIMES(true, "node_repair: a leader that is wrong hands over");
         node_group_mark(g);
@@ -155,13 +141,9 @@ void node_repair_tick(struct node *n)
         struct group *g = &n->groups[p];
         struct digest *d = &g->digest;
 
-        if (!g->here || d->suspect == SUSPECT_NOT || n->now.mono_us - d->help_us < HELP_US) {
-            continue;
-        }
-        d->help_us = n->now.mono_us;
-        if (node_group_leads(g)) {
-            hand_over(g);
-        } else if (!g->recv.active) {
+        if (g->here && d->suspect != SUSPECT_NOT && !node_group_leads(g) && !g->recv.active &&
+            n->now.mono_us - d->help_us >= HELP_US) {
+            d->help_us = n->now.mono_us;
             ask_for_help(g);
         }
     }

@@ -338,6 +338,21 @@ bool node_reads_ready(struct group *g)
     return clear;
 }
 
+void node_reads_overtaken(struct group *g, struct raft_index upto)
+{
+    LIST_EACH(it, &g->reading)
+    {
+        struct request *r = LIST_ENTRY(it, struct request, in_group);
+
+        if (r->barrier.n < upto.n) {
+            SOMETIMES(true, "node_route: a read overtaken by a snapshot");
+            r->removal_term.n = 0;
+            r->reply.len = 0;
+            node_request_not_leader(g->node, r);
+        }
+    }
+}
+
 void node_read_right(struct node *n, uint64_t token, struct raft_index index)
 {
     struct request *r = map64_remove(&n->reads, token);

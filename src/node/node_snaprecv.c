@@ -193,6 +193,7 @@ static void take_state(struct group *g, const struct group_blob *blob)
     }
     node_group_merge_members(n, blob);
     node_apply_drop_pending(g, v->index);
+    node_reads_overtaken(g, v->index);
     g->snap_ticket = v->install_ticket = wal_ticket(n->wal);
     node_checkpoint_retire(g, old_file);
 }
@@ -249,6 +250,7 @@ static void install(struct group *g)
     wal_put_commit(n->wal, g->partition, raft_commit(g->raft));
     raft_applied(g->raft, g->applied);
     n->stats.snapshots_installed++;
+    g->installs++;
     node_repair_installed(g);
     node_group_mark(g);
 }

@@ -138,6 +138,7 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_LATENT] = sim_fault_latent,
     [SIM_FAULT_LOST_FILE] = sim_fault_lost_file,
     [SIM_FAULT_STOP] = stop_one,
+    [SIM_FAULT_MEMORY] = sim_rot_some,
 };
 
 static void one_fault(struct sim_world *w, enum sim_fault fault, uint64_t name)

@@ -742,10 +742,11 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     w->turns++;
     sim_trace(w, 0x7019, hash64_mix(h->id, h->effects.count));
     if (h->effects.count > 0 || h->turns % 16 == 0) { /* a turn without effects changed little */
-        node_check(h->node, h->turns % 1024 == 0);
+        node_check(h->node, h->turns % 1024 == 0 && !sim_rot_in_host(w, h->id));
     }
     check_troubles(w, h);
     sim_check_raft_turn(w, h);
+    sim_rot_turn(w, h);
 }
 
 /* Run what is left of the effects. False: crashed, or paused in between. */
@@ -849,6 +850,8 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     cfg->snap_chunk_bytes = w->opt.snap_chunk_bytes;
     cfg->snap_piece_bytes = w->opt.snap_piece_bytes;
     cfg->snap_window = w->opt.snap_window;
+    cfg->digest_us = w->opt.digest_us;
+    cfg->scrub_rest_us = w->opt.scrub_rest_us;
 }
 
 /* The directory cannot be opened. Where its metadata was harmed, the node says what to do, and
@@ -940,6 +943,7 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
     node_close(h->node);
     h->node = NULL;
     h->life++;
+    sim_rot_gone(w, h);
     host_forget_process(h);
     if (power) { /* the clock counts from boot */
         sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm);

@@ -260,6 +260,8 @@ void sim_options_draw(struct sim_options *o)
         draw_pauses(o, &p);
     }
     make_timeouts_sane(o);
+    o->digest_us = PICK(&p, 100000, 500000, 2000000);
+    o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
     leave_out(o);
     CHECK(o->hosts >= 1 && o->hosts <= SIM_HOSTS_MAX);
     CHECK(o->clients >= 1 && o->clients <= SIM_CLIENTS_MAX);

@@ -73,7 +73,8 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_LOST_FILE, "lost-file", "one file of a directory is gone")                         \
     X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
     X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")                        \
-    X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")
+    X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")          \
+    X(SIM_FAULT_MEMORY, "memory", "a bit of a value in one replica's memory changes")
 #define SIM_FAULT_ENUM(id, name, what) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 static_assert(SIM_FAULT_COUNT <= 64, "a class is a bit of a mask");
@@ -134,6 +135,7 @@ struct sim_options {
     uint64_t checkpoint_log_bytes, log_memory_bytes;
     uint32_t append_bytes_max, inflight_bytes_max, inflight_count_max;
     uint32_t snap_chunk_bytes, snap_piece_bytes, snap_window;
+    uint64_t digest_us, scrub_rest_us;
     uint32_t value_bytes_max, pipeline_max;
     uint64_t think_us;
     uint64_t patience_us;   /* of those who only read, while things break; 0: that of all */

@@ -210,8 +210,8 @@ static uint64_t look(struct sim_world *w, uint64_t converged_since)
         }
         return 0;
     case SIM_HEALING:
-        if (!sim_check_raft_converged(w, &why)) {
-            if (passed > sim_live_heal_bound_us(w)) {
+        if (!sim_check_raft_converged(w, &why) || !sim_rot_healed(w, &why)) {
+            if (passed > sim_live_heal_bound_us(w) + sim_rot_bound_us(w)) {
                 sim_found(w, "liveness: %lu ms after the last fault: %s", passed / 1000, why.text);
             }
             return 0;

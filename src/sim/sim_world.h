@@ -5,6 +5,7 @@
 #include "base/base_mem.h"
 #include "sim/sim_check_raft.h"
 #include "sim/sim_client.h"
+#include "sim/sim_fault_memory.h"
 #include "sim/sim_harm.h"
 #include "sim/sim_history.h"
 #include "sim/sim_host.h"
@@ -55,6 +56,7 @@ struct sim_world {
     struct sim_raft_check raft;
     struct sim_harm harm;
     struct sim_live live;
+    struct sim_rots rots;
     bool truce;     /* no new faults until the harmed replica is whole again */
     uint64_t trace; /* a hash of everything that happened */
     uint64_t events, turns, faults;
