@@ -538,6 +538,13 @@ bool node_rot(struct node *n, uint32_t partition, struct prng *rng, struct buf *
     return n->groups[partition].here && store_rot(n->groups[partition].store, rng, key);
 }
 
+bool node_sound(const struct node *n, uint32_t partition)
+{
+    CHECK(n->groups != NULL && partition < n->map.partitions && n->groups[partition].here);
+    return store_digest(n->groups[partition].store) ==
+           store_digest_slow(n->groups[partition].store);
+}
+
 void node_id_text(const struct node *n, char out[41])
 {
     for (unsigned i = 0; i < 16; i++) {

@@ -178,6 +178,8 @@ struct node_troubles {
 struct node_troubles node_troubles(const struct node *n);
 /* What faulty memory does to the replica of a partition here: store_rot. For the simulator. */
 bool node_rot(struct node *n, uint32_t partition, struct prng *rng, struct buf *key);
+/* All of its content is what the writes made of it: looked at in one go, which takes long. */
+bool node_sound(const struct node *n, uint32_t partition);
 void node_id_text(const struct node *n, char out[41]);
 /* Every invariant; expensive parts only when deep. */
 void node_check(const struct node *n, bool deep);

@@ -180,9 +180,10 @@ struct digest {
     struct voter_digest voters[RAFT_VOTERS_MAX]; /* the others */
     /* a replica that is not right (node_repair.c) */
     enum suspicion suspect;
-    bool quarantined; /* its leader sends it a snapshot; meanwhile it applies nothing */
-    bool alone;       /* leader, suspect, and no other replica is better: it serves */
-    uint64_t help_us; /* of its last request for a snapshot, or report of its damage */
+    bool quarantined;  /* its leader sends it a snapshot; meanwhile it applies nothing */
+    bool alone;        /* leader, suspect, and no other replica is better: it serves */
+    uint64_t stuck_us; /* when people are told that it takes long */
+    uint64_t help_us;  /* of its last request for a snapshot, or report of its damage */
 };
 
 struct group {

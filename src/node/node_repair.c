@@ -10,6 +10,8 @@
 
 enum {
     HELP_US = 200 * 1000,
+    STUCK_US = 10 * 1000 * 1000, /* people are told, and again after a minute */
+    SAY_AGAIN_US = 60 * 1000 * 1000,
     LOG_BYTES_MAX = 256 << 20, /* of entries that wait for the snapshot */
 };
 
@@ -38,6 +40,7 @@ void node_repair_suspect(struct group *g, enum suspicion why, const char *how)
     SOMETIMES(why == SUSPECT_ROT, "node_repair: rot was found by the replica itself");
     SOMETIMES(why == SUSPECT_DIFFERS, "node_repair: a leader was outvoted");
     d->suspect = why;
+    d->stuck_us = n->now.mono_us + STUCK_US;
     d->alone = false;
     d->help_us = 0;
     node_log(n, NODE_LOG_ERROR,
@@ -66,6 +69,7 @@ void node_repair_quarantine(struct group *g, uint64_t majority)
                  g->partition, (unsigned long long)d->noted.n, (unsigned long long)d->noted_digest,
                  (unsigned long long)majority);
         d->suspect = SUSPECT_DIFFERS;
+        d->stuck_us = n->now.mono_us + STUCK_US;
         shut(g);
     }
     d->quarantined = true;
@@ -135,14 +139,34 @@ static void ask_for_help(struct group *g)
     }
 }
 
+/* The others are away, or lag and cannot be caught up from here. */
+static void say_stuck(struct group *g)
+{
+    struct digest *d = &g->digest;
+    struct node *n = g->node;
+
+    if (n->now.mono_us < d->stuck_us) {
+        return;
+    }
+    d->stuck_us = n->now.mono_us + SAY_AGAIN_US;
+    node_log(n, NODE_LOG_ERROR,
+             "msg=\"this replica's state is wrong and could not be rebuilt yet\" partition=%u "
+             "leads=%d remedy=\"bring the other replicas back; or restart this node: it reads its "
+             "state from its disk\"",
+             g->partition, node_group_leads(g) ? 1 : 0);
+}
+
 void node_repair_tick(struct node *n)
 {
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         struct group *g = &n->groups[p];
         struct digest *d = &g->digest;
 
-        if (g->here && d->suspect != SUSPECT_NOT && !node_group_leads(g) && !g->recv.active &&
-            n->now.mono_us - d->help_us >= HELP_US) {
+        if (!g->here || d->suspect == SUSPECT_NOT || d->alone) {
+            continue;
+        }
+        say_stuck(g);
+        if (!node_group_leads(g) && !g->recv.active && n->now.mono_us - d->help_us >= HELP_US) {
             d->help_us = n->now.mono_us;
             ask_for_help(g);
         }

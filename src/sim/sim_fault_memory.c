@@ -55,6 +55,24 @@ static uint32_t object_of(struct slice key)
     return object;
 }
 
+/* Everyone is there and votes: were two replicas to lose what they know at once, nothing could
+ * be proved, and what the third has not yet heard of would be gone. */
+static bool partition_whole(struct sim_world *w, uint32_t part)
+{
+    uint32_t here = 0;
+
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        const struct sim_host *h = &w->hosts[i];
+        struct node_group_view v;
+
+        if (h->node != NULL && node_group_view(h->node, part, &v) && v.here && !v.rebuilding &&
+            v.conf->outgoing_count == 0 && v.conf->learner_count == 0) {
+            here++;
+        }
+    }
+    return here >= w->opt.replicas && !partition_rots(w, part);
+}
+
 /* A replica of the partition: a follower, as a rule. -1: none will do. */
 static int pick_host(struct sim_world *w, uint32_t part)
 {
@@ -80,7 +98,7 @@ static void rot_one(struct sim_world *w, uint32_t part)
     struct node_group_view v;
     struct buf key = {0};
 
-    if (id < 0 || w->rots.count == SIM_ROTS_MAX || partition_rots(w, part)) {
+    if (id < 0 || w->harm.open || w->rots.count == SIM_ROTS_MAX || !partition_whole(w, part)) {
         return;
     }
     if (node_rot(w->hosts[id].node, part, &w->rng, &key)) {
@@ -143,6 +161,8 @@ static struct sim_rot *rot_of(struct sim_world *w, uint32_t host, uint32_t part)
 
 static void look(struct sim_world *w, struct sim_rot *r, const struct node_group_view *v)
 {
+    const struct sim_host *h = &w->hosts[r->host];
+
     if (v->installs != r->installs) {
         if (v->suspect) {
             sim_found(w, "n%u p%u: its state was replaced, and it is still called wrong", r->host,
@@ -160,6 +180,9 @@ static void look(struct sim_world *w, struct sim_rot *r, const struct node_group
                   r->part);
     }
     r->led = r->led || (r->known_us == 0 && v->role == RAFT_LEADER);
+    if (r->known_us == 0 && h->turns % 64 == 0 && node_sound(h->node, r->part)) {
+        rot_ends(w, r, "the value was overwritten");
+    }
 }
 
 void sim_rot_turn(struct sim_world *w, struct sim_host *h)
@@ -212,4 +235,9 @@ bool sim_rot_healed(const struct sim_world *w, struct diag *why)
         }
     }
     return true;
+}
+
+uint64_t sim_rot_bound_us(const struct sim_world *w)
+{
+    return 4 * w->opt.scrub_rest_us + 8 * w->opt.digest_us + 10000000;
 }

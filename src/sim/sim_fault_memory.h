@@ -45,4 +45,6 @@ bool sim_rot_in_host(const struct sim_world *w, uint32_t host);
 bool sim_rot_excuses(const struct sim_world *w, const struct sim_op *op);
 /* Nothing is rotten any more. False: why says what is. */
 bool sim_rot_healed(const struct sim_world *w, struct diag *why);
+/* How long that may take, once everyone is there: it is found, judged, and rebuilt. */
+uint64_t sim_rot_bound_us(const struct sim_world *w);
 #endif

@@ -21,7 +21,7 @@ bool sim_harm_begin(struct sim_world *w, struct sim_host *h, enum sim_harm_kind 
     struct diag why;
 
     if (w->opt.hosts < 3 || m->open || h->node == NULL || h->stopping ||
-        !sim_check_raft_converged(w, &why)) {
+        !sim_check_raft_converged(w, &why) || !sim_rot_healed(w, &why)) {
         return false;
     }
     m->open = true;

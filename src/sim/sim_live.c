@@ -74,11 +74,15 @@ static uint32_t draw_outsiders(struct sim_world *w)
     uint32_t replicas = w->opt.replicas < w->opt.hosts ? w->opt.replicas : w->opt.hosts;
     uint32_t most = (replicas - 1) / 2, chosen = 0;
     uint64_t count = most == 0 ? 0 : prng_between(&w->rng, 1, most);
+    struct diag why;
 
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         if (!w->hosts[i].founded) {
             return 0;
         }
+    }
+    if (!sim_rot_healed(w, &why)) {
+        return 0; /* with one away and one rotten, nobody could prove anything */
     }
     if (w->harm.open) {
         return most > 0 ? 1U << w->harm.host : 0;

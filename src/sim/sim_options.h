@@ -73,7 +73,7 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_LOST_FILE, "lost-file", "one file of a directory is gone")                         \
     X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
     X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")                        \
-    X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")          \
+    X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")                 \
     X(SIM_FAULT_MEMORY, "memory", "a bit of a value in one replica's memory changes")
 #define SIM_FAULT_ENUM(id, name, what) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };

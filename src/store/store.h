@@ -123,7 +123,7 @@ void store_work(struct store *s);
 
 /* Equal content, equal digest; kept up to date by every write. */
 uint64_t store_digest(const struct store *s);
-/* The same, computed from scratch: for checks. */
+/* The same, computed from the bytes of the content alone: for checks. */
 uint64_t store_digest_slow(const struct store *s);
 
 /* Forkless snapshot of the content as of begin: writes go on meanwhile; an item's
