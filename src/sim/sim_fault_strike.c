@@ -32,7 +32,9 @@ static void cut_from_peers(struct sim_world *w, struct sim_host *h, bool mute)
 {
     uint64_t us = strike_us(w);
 
-    sim_say(w, SIM_LOG_SHORT, "leader n%u %s for %lu us", h->id, mute ? "muted" : "cut off", us);
+    sim_say(w, SIM_LOG_SHORT, "leader n%u %s for %s", h->id,
+            mute ? "is not heard by its peers" : "and its peers lose each other",
+            sim_span(us).text);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         if (i != h->id) {
             sim_fault_freeze(w, h->id, i, us);
@@ -55,7 +57,8 @@ static void leave_minority(struct sim_world *w, struct sim_host *h)
     for (uint32_t i = 0; i < with; i++) {
         side |= 1U << ((h->id + first + i) % w->opt.hosts);
     }
-    sim_say(w, SIM_LOG_SHORT, "leader n%u left alone with %x for %lu us", h->id, side, us);
+    sim_say(w, SIM_LOG_SHORT, "leader n%u is left in a minority for %s: %s", h->id,
+            sim_span(us).text, sim_sides(&w->opt, side).text);
     for (uint32_t a = 0; a < w->opt.hosts; a++) {
         for (uint32_t b = 0; b < w->opt.hosts; b++) {
             if ((side >> a & 1) != (side >> b & 1)) {
@@ -87,7 +90,8 @@ static void leave_witnesses(struct sim_world *w, struct sim_host *h, uint64_t na
     uint32_t kept = (w->opt.hosts - 1) / 2;
     uint64_t us = prng_between(&w->rng, w->opt.election_us_min, 2 * w->opt.election_us_max);
 
-    sim_say(w, SIM_LOG_SHORT, "leader n%u keeps %u voters for %lu us", h->id, kept, us);
+    sim_say(w, SIM_LOG_SHORT, "leader n%u keeps only %u voters for %s; then these restart", h->id,
+            kept, sim_span(us).text);
     for (uint32_t i = 1; i < w->opt.hosts; i++) {
         uint32_t other = (h->id + i) % w->opt.hosts;
 
@@ -120,7 +124,8 @@ static void keep_learners(struct sim_world *w, struct sim_host *h, uint32_t part
     if (h->node == NULL) {
         return;
     }
-    sim_say(w, SIM_LOG_SHORT, "leader n%u keeps its learners for %lu us", h->id, us);
+    sim_say(w, SIM_LOG_SHORT, "leader n%u loses its voters and keeps its learners for %s", h->id,
+            sim_span(us).text);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         if (i != h->id && !is_learner(w, h, i, part)) {
             freeze_both(w, h->id, i, us);
@@ -241,7 +246,8 @@ void sim_fault_candidate(struct sim_world *w, struct sim_host *h, uint32_t part,
         return;
     }
     us = prng_between(&w->rng, w->opt.election_us_min, w->opt.election_us_max);
-    sim_say(w, SIM_LOG_SHORT, "candidate n%u waits for %lu us", h->id, us);
+    sim_say(w, SIM_LOG_SHORT, "candidate n%u and its peers lose each other for %s", h->id,
+            sim_span(us).text);
     sim_fault_struck(w, name);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         if (i != h->id) {

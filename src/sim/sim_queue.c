@@ -2,6 +2,10 @@
 
 #include "base/base_mem.h"
 
+enum {
+    CHILDREN = 4
+}; /* of each place of the heap: half as deep as with two, and they lie together */
+
 static bool before(const struct sim_event *a, const struct sim_event *b)
 {
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->seq < b->seq;
@@ -23,9 +27,9 @@ void sim_queue_push(struct sim_queue *q, uint64_t at_us, sim_fn *fn, uint64_t a,
         q->heap = mem_realloc(q->heap, q->cap * sizeof q->heap[0]);
     }
     pos = q->count++;
-    while (pos > 0 && before(&ev, &q->heap[(pos - 1) / 2])) {
-        q->heap[pos] = q->heap[(pos - 1) / 2];
-        pos = (pos - 1) / 2;
+    while (pos > 0 && before(&ev, &q->heap[(pos - 1) / CHILDREN])) {
+        q->heap[pos] = q->heap[(pos - 1) / CHILDREN];
+        pos = (pos - 1) / CHILDREN;
     }
     q->heap[pos] = ev;
 }
@@ -41,13 +45,14 @@ bool sim_queue_pop(struct sim_queue *q, struct sim_event *out)
     *out = q->heap[0];
     last = q->heap[--q->count];
     for (;;) {
-        size_t child = 2 * pos + 1;
+        size_t child = CHILDREN * pos + 1;
+        size_t end = child + CHILDREN < q->count ? child + CHILDREN : q->count;
 
         if (child >= q->count) {
             break;
         }
-        if (child + 1 < q->count && before(&q->heap[child + 1], &q->heap[child])) {
-            child++;
+        for (size_t other = child + 1; other < end; other++) {
+            child = before(&q->heap[other], &q->heap[child]) ? other : child;
         }
         if (before(&last, &q->heap[child])) {
             break;
