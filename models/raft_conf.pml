@@ -34,6 +34,9 @@
  * (change A) or 1 (change B), as node_member.c does it; the first leader is 0 or 2.
  * SHRINK: two replicas, one of them leaves. STILL: three, and no change. TERMS terms, LEN entries.
  *
+ * Measured on a busy machine of two cores, states and seconds: swap 819259, 12; still 14957, 0.5;
+ * shrink 5989, 0.4. At most 216 MiB. Each planted bug is found within a second.
+ *
  * runs
  *   holds swap       -DTERMS=3 -DLEN=5
  *   holds still      -DSTILL -DTERMS=5 -DLEN=5
