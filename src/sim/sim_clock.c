@@ -19,6 +19,33 @@ void sim_clock_drift(struct sim_clock *c, uint64_t now_us, int64_t drift_ppm)
     c->drift_ppm = drift_ppm;
 }
 
+int64_t sim_clock_draw_ppm(struct prng *p, int64_t base_ppm)
+{
+    uint64_t what = prng_below(p, 3);
+
+    return base_ppm + (what == 0   ? 0
+                       : what == 1 ? SIM_CLOCKS_APART_PPM
+                                   : (int64_t)prng_below(p, SIM_CLOCKS_APART_PPM + 1));
+}
+
+void sim_clock_stood(struct sim_clock *c, uint64_t since_us, uint64_t now_us)
+{
+    /* Its rate may have changed meanwhile: what was shown then stays shown. */
+    since_us = since_us > c->anchor_us ? since_us : c->anchor_us;
+    c->anchor_mono_us = sim_clock_mono_us(c, since_us);
+    c->anchor_us = now_us;
+    c->wall_offset_ms -= (int64_t)((now_us - since_us) / 1000);
+}
+
+void sim_clock_calm(struct sim_clock *c, uint64_t now_us)
+{
+    int64_t ppm = c->drift_ppm;
+
+    if (ppm != 0) {
+        sim_clock_drift(c, now_us, ppm < -10000 || ppm > 10000 ? 0 : ppm / 2);
+    }
+}
+
 uint64_t sim_clock_wall_ms(const struct sim_clock *c, uint64_t now_us)
 {
     return wall_start_ms + now_us / 1000 + (uint64_t)c->wall_offset_ms;

@@ -3,8 +3,9 @@
 #include "sim/sim_world.h"
 
 /* Faults have names. Those of the chain are 1, 2, 3 and so on; a strike at whoever won the election
- * of a term is PARTITION + 1 . TERM. Whatever a fault draws, it draws from dice of that name: the
- * n-th is the same fault at the same time, whichever others were left out of the run. */
+ * of a term is PARTITION + 1 . TERM, one at a snapshot 100 + HOST . NUMBER. Whatever a fault draws,
+ * it draws from dice of that name: the n-th is the same fault at the same time, whichever others
+ * were left out of the run. */
 
 uint64_t sim_fault_length_us(struct sim_world *w)
 {
@@ -113,6 +114,7 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_POWER] = power_one,
     [SIM_FAULT_MASS] = crash_many,
     [SIM_FAULT_PAUSE] = pause_one,
+    [SIM_FAULT_STARVE] = sim_fault_starve,
     [SIM_FAULT_PARTITION] = sim_fault_partition,
     [SIM_FAULT_ONE_WAY] = sim_fault_one_way,
     [SIM_FAULT_RESET] = break_one,
@@ -125,6 +127,8 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_SLOW_READER] = sim_fault_slow_reader,
     [SIM_FAULT_FLOOD] = sim_fault_flood,
     [SIM_FAULT_WALL_JUMP] = sim_fault_wall_jump,
+    [SIM_FAULT_STROBE] = sim_fault_strobe,
+    [SIM_FAULT_CLOCKS_APART] = sim_fault_clocks_apart,
     [SIM_FAULT_DRIFT] = sim_fault_drift,
     [SIM_FAULT_SLOW_DISK] = sim_fault_slow_disk,
     [SIM_FAULT_DISK_FULL] = sim_fault_disk_full,
@@ -139,6 +143,7 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_LOST_FILE] = sim_fault_lost_file,
     [SIM_FAULT_STOP] = stop_one,
     [SIM_FAULT_MEMORY] = sim_rot_some,
+    [SIM_FAULT_MASS_STOP] = sim_fault_mass_stop,
 };
 
 static void one_fault(struct sim_world *w, enum sim_fault fault, uint64_t name)
@@ -162,7 +167,8 @@ static bool inside_turns(enum sim_fault fault)
 /* Classes that are no single faults: there all the time, or called for. */
 static bool continuous(enum sim_fault fault)
 {
-    return fault == SIM_FAULT_FRAMES || fault == SIM_FAULT_LATE_ACCEPT || fault == SIM_FAULT_MEMBER;
+    return fault == SIM_FAULT_FRAMES || fault == SIM_FAULT_LATE_ACCEPT ||
+           fault == SIM_FAULT_MEMBER || fault == SIM_FAULT_SNAPSHOT;
 }
 
 /* The class of the next fault, from w->rng; SIM_FAULT_COUNT: the seed has none of that kind.
@@ -224,9 +230,9 @@ void sim_fault_begin(struct sim_world *w)
 void sim_fault_heal_host(struct sim_world *w, struct sim_host *h)
 {
     h->ambush = (struct sim_ambush){0};
-    if (h->clock.drift_ppm != 0) {
-        sim_clock_drift(&h->clock, w->now_us, h->clock.drift_ppm / 2);
-    }
+    sim_clock_calm(&h->clock, w->now_us);
+    h->starve_until_us = h->strobe_until_us = 0;
+    h->crashes_left = 0;
     h->stays_down = false;
     sim_host_resume(w, h);
     sim_host_start_in(w, h, 1000);

@@ -4,6 +4,8 @@
 #include "sim/sim_options.h"
 
 struct sim_world;
+/* Names of strikes at snapshots are this, plus the host, and a number. */
+enum { SIM_NAMES_SNAPSHOT = 100 };
 struct sim_host;
 
 /* The first of a chain of faults that lasts as long as the phase of faults. */
@@ -29,6 +31,15 @@ void sim_fault_heal_host(struct sim_world *w, struct sim_host *h);
 uint64_t sim_fault_length_us(struct sim_world *w);
 struct sim_host *sim_fault_any_host(struct sim_world *w);
 struct sim_host *sim_fault_any_leader(struct sim_world *w); /* any host, where nobody leads */
+/* A host was started: perhaps it does not get far. */
+void sim_fault_started(struct sim_world *w, struct sim_host *h);
+/* A host is about to do something with a snapshot file: perhaps it, or another, is struck. */
+void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h);
+void sim_fault_crash_loop(struct sim_world *w, uint64_t name);
+void sim_fault_starve(struct sim_world *w);
+void sim_fault_mass_stop(struct sim_world *w);
+void sim_fault_strobe(struct sim_world *w);
+void sim_fault_clocks_apart(struct sim_world *w);
 /* Strike h, now or soon, as a fault of that name. */
 void sim_fault_leader(struct sim_world *w, struct sim_host *h, uint64_t name);
 void sim_fault_partition(struct sim_world *w);
@@ -41,7 +52,6 @@ void sim_fault_narrow(struct sim_world *w);
 void sim_fault_slow_reader(struct sim_world *w);
 void sim_fault_flood(struct sim_world *w);
 void sim_fault_crash_some(struct sim_world *w, bool power, bool many);
-void sim_fault_crash_loop(struct sim_world *w, uint64_t name);
 void sim_fault_slow_disk(struct sim_world *w);
 void sim_fault_disk_full(struct sim_world *w);
 void sim_fault_read_only(struct sim_world *w);

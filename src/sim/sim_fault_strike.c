@@ -1,4 +1,4 @@
-/* What strikes at the worst moments: elections, and changes of membership. */
+/* What strikes at the worst moments: elections, changes of membership, snapshots. */
 #include "sim/sim_fault.h"
 #include "sim/sim_world.h"
 
@@ -266,5 +266,61 @@ void sim_fault_member(struct sim_world *w, struct sim_host *h, uint32_t part, ui
     if (may_strike(w, SIM_FAULT_MEMBER, name) && prng_chance(&w->rng, 1, 2)) {
         at.kind = kinds[prng_below(&w->rng, ARRAY_COUNT(kinds))];
         sim_in(w, 1 + prng_below(&w->rng, 400000), strike_event, aim_pack(at), name);
+    }
+}
+
+/* --- snapshots --- */
+
+static void snapshot_event(struct sim_world *w, uint64_t host, uint64_t name)
+{
+    struct sim_host *h = &w->hosts[host], *other;
+    uint64_t what;
+
+    if (!sim_faults_on(w)) {
+        return;
+    }
+    w->rng = sim_dice(w, SIM_FOR_STRIKE, name ^ 1ULL << 63);
+    other = &w->hosts[(host + 1 + prng_below(&w->rng, w->opt.hosts)) % w->opt.hosts];
+    what = prng_below(&w->rng, 5);
+    sim_fault_struck(w, name);
+    sim_trace(w, 0x5a95, what);
+    sim_say(w, SIM_LOG_SHORT, "n%u is struck at a snapshot, kind %lu", h->id, what);
+    switch (what) {
+    case 0:
+    case 1:
+        h = what == 0 ? h : other;
+        sim_host_crash(w, h, w->opt.fault[SIM_FAULT_POWER] && prng_chance(&w->rng, 1, 2));
+        sim_host_start_in(w, h, prng_between(&w->rng, 100, strike_us(w)));
+        if (prng_chance(&w->rng, 1, 3)) {
+            h->crashes_left = (uint32_t)prng_between(&w->rng, 1, 3);
+            h->crash_name = name;
+        }
+        return;
+    case 2:
+        sim_fault_cut(w, h->id, other->id, strike_us(w));
+        sim_fault_cut(w, other->id, h->id, strike_us(w));
+        return;
+    case 3:
+        sim_host_pause(w, h, strike_us(w));
+        return;
+    default:
+        sim_net_break_one(w, false);
+        return;
+    }
+}
+
+void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h)
+{
+    uint64_t name = sim_name(SIM_NAMES_SNAPSHOT + h->id, ++h->snapshot_ops), soon_us;
+    struct prng dice;
+
+    if (!sim_faults_on(w) || !w->opt.fault[SIM_FAULT_SNAPSHOT] ||
+        !sim_options_fault_in(&w->opt, name)) {
+        return;
+    }
+    dice = sim_dice(w, SIM_FOR_STRIKE, name);
+    soon_us = w->opt.disk_sync_us + 4 * (w->opt.latency_us + w->opt.jitter_us);
+    if (prng_chance(&dice, w->opt.snapshot_permille, 1000)) {
+        sim_in(w, prng_below(&dice, 2 * soon_us), snapshot_event, h->id, name);
     }
 }

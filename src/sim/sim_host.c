@@ -2,6 +2,7 @@
 
 #include "sim/sim_fault.h"
 #include "sim/sim_world.h"
+#include "store/snapfile.h"
 #include "wire/wire.h"
 
 #include <stdio.h>
@@ -26,8 +27,7 @@ void sim_host_init(struct sim_world *w, uint32_t id)
     *h = (struct sim_host){.id = id, .rng = sim_dice(w, SIM_FOR_HOST, id), .odd_number = 1};
     h->clock.anchor_mono_us = prng_below(&h->rng, 1ULL << 40);
     if (w->opt.fault[SIM_FAULT_DRIFT]) {
-        h->clock.drift_ppm =
-            (int64_t)prng_below(&h->rng, 9001) - 4500; /* lease_drift_ppm is 10000 */
+        h->clock.drift_ppm = sim_clock_draw_ppm(&h->rng, w->opt.clock_base_ppm);
     }
     if (w->opt.fault[SIM_FAULT_WALL_JUMP]) {
         h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
@@ -151,6 +151,26 @@ static const char *const stage_words[] = {
     [SIM_STAGE_RUNNING] = "between two effects of a turn",
 };
 
+static void pause_until(struct sim_world *w, struct sim_host *h, uint64_t until_us)
+{
+    h->paused_since_us = h->paused ? h->paused_since_us : w->now_us;
+    h->paused = true;
+    h->paused_until_us = until_us;
+    h->next_turn_us = 0;
+    sim_at(w, until_us, resume_event, h->id, h->life);
+}
+
+/* A busy machine: the process waits for a processor. */
+static bool maybe_nap(struct sim_world *w, struct sim_host *h)
+{
+    if (w->now_us >= h->starve_until_us || !sim_faults_on(w)) {
+        return false;
+    }
+    h->napping = true;
+    pause_until(w, h, w->now_us + 1 + prng_below(&h->rng, h->starve_us));
+    return true;
+}
+
 void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
 {
     if (h->node == NULL || (h->paused && h->paused_until_us >= w->now_us + for_us)) {
@@ -164,10 +184,8 @@ void sim_host_pause(struct sim_world *w, struct sim_host *h, uint64_t for_us)
             sim_fault_cut(w, i, h->id, for_us + for_us / 4);
         }
     }
-    h->paused = true;
-    h->paused_until_us = w->now_us + for_us;
-    h->next_turn_us = 0;
-    sim_at(w, h->paused_until_us, resume_event, h->id, h->life);
+    h->napping = false;
+    pause_until(w, h, w->now_us + for_us);
 }
 
 void sim_host_resume(struct sim_world *w, struct sim_host *h)
@@ -176,7 +194,12 @@ void sim_host_resume(struct sim_world *w, struct sim_host *h)
         return;
     }
     h->paused = false;
-    sim_say(w, SIM_LOG_SHORT, "n%u goes on", h->id);
+    if (!h->napping) {
+        sim_say(w, SIM_LOG_SHORT, "n%u goes on", h->id);
+    }
+    if (w->opt.fault[SIM_FAULT_CLOCKS_APART] && !h->napping) {
+        sim_clock_stood(&h->clock, h->paused_since_us, w->now_us);
+    }
     if (h->stage == SIM_STAGE_IDLE) {
         schedule_turn(w, h, w->now_us + 1);
     } else {
@@ -623,6 +646,9 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
         sim_trace(w, 0xd15c,
                   hash64_mix(hash64(e->op.path, strlen(e->op.path)),
                              hash64(e->op.data.data, e->op.data.len)));
+        if (strncmp(e->op.path, SNAPFILE_DIR "/", sizeof SNAPFILE_DIR) == 0) {
+            sim_fault_snapshot_op(w, h);
+        }
         lane_push(w, h, &e->op);
         return true;
     case NODE_LOG:
@@ -789,7 +815,7 @@ static void host_proceed(struct sim_world *w, struct sim_host *h)
         }
         h->stage = SIM_STAGE_COLLECTED;
         h->ambush.turns -= h->ambush.turns > 0;
-        if (maybe_doze(w, h) || spring(w, h, SIM_AMBUSH_COLLECTED)) {
+        if (maybe_doze(w, h) || spring(w, h, SIM_AMBUSH_COLLECTED) || maybe_nap(w, h)) {
             return;
         }
     }
@@ -805,7 +831,7 @@ static void host_proceed(struct sim_world *w, struct sim_host *h)
         }
         h->stage = SIM_STAGE_RUNNING;
         release_held(w, h);
-        if (spring(w, h, SIM_AMBUSH_RAN)) {
+        if (spring(w, h, SIM_AMBUSH_RAN) || maybe_nap(w, h)) {
             return;
         }
     }
@@ -901,6 +927,7 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
     sim_say(w, SIM_LOG_SHORT, "n%u starts, with %lu bytes on its disk", h->id,
             sim_disk_bytes(&h->disk));
     sim_check_raft_started(w, h);
+    sim_fault_started(w, h);
     schedule_turn(w, h, w->now_us + 1);
 }
 

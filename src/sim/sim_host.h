@@ -97,6 +97,14 @@ struct sim_host {
     bool impostor; /* wiped, and started with --found as if nothing had happened */
     uint64_t paused_until_us;
     struct sim_ambush ambush;
+    uint32_t crashes_left; /* it will not get far at the next starts */
+    uint64_t crash_name;
+    uint64_t starve_us, starve_until_us; /* turns take up to that much longer */
+    uint64_t strobe_until_us;
+    int64_t strobe_ms;
+    uint32_t snapshot_ops;
+    uint64_t paused_since_us;
+    bool napping;           /* paused for so short that nobody says it */
     uint64_t doze_us;       /* pause this long between collecting and the clock, next turn */
     bool restarting;        /* a start is scheduled */
     uint64_t next_turn_us;  /* 0: none scheduled */

@@ -139,6 +139,8 @@ static void draw_faults(struct sim_options *o, struct prng *p)
     o->fault_long_us = PICK(p, 100000, 1000000, 3000000, 6000000);
     o->turn_gap_us = PICK(p, 200000, 1000000, 3000000, 10000000);
     o->strike_permille = (uint32_t)PICK(p, 100, 300, 700);
+    o->snapshot_permille = (uint32_t)PICK(p, 5, 20, 100);
+    o->clock_base_ppm = -(int64_t)PICK(p, 0, 5000, 10000);
     o->frame_drop_permille = (uint32_t)PICK(p, 0, 10, 100, 300);
     o->frame_twice_permille = (uint32_t)PICK(p, 0, 10, 200);
     o->frame_late_permille = (uint32_t)PICK(p, 0, 10, 200);
@@ -168,6 +170,26 @@ static void draw_elections(struct sim_options *o, struct prng *p)
     o->fault_gap_us = 2 * o->election_us_max;
     o->fault_long_us = 4 * o->election_us_max;
     turn_on(o, SIM_FAULT_LEADER);
+}
+
+/* Whoever misses a moment needs a snapshot, and something happens to it on the way. */
+static void draw_snapshots(struct sim_options *o, struct prng *p)
+{
+    o->hosts = (uint32_t)PICK(p, 3, 3, 5);
+    o->partitions = (uint32_t)PICK(p, 1, 2, 4);
+    o->segment_bytes = 64U << 10;
+    o->checkpoint_log_bytes = PICK(p, 8U << 10, 32U << 10);
+    o->log_memory_bytes = PICK(p, 4096, 16U << 10);
+    o->value_bytes_max = (uint32_t)PICK(p, 1000, 8000);
+    o->think_us = PICK(p, 2000, 10000);
+    o->read_percent = 10;
+    o->fault_gap_us = PICK(p, 200000, 500000);
+    o->fault_long_us = PICK(p, 1000000, 3000000);
+    o->snapshot_permille = (uint32_t)PICK(p, 20, 100, 300);
+    turn_on(o, SIM_FAULT_SNAPSHOT);
+    turn_on(o, SIM_FAULT_PAUSE);
+    turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_PARTITION : SIM_FAULT_CLOG);
+    turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_WIPE : SIM_FAULT_KILL);
 }
 
 /* A leader sleeps through the end of its lease while its clients go on asking it. */
@@ -252,16 +274,25 @@ void sim_options_draw(struct sim_options *o)
     draw_workload(o, &p);
     draw_network(o, &p);
     draw_faults(o, &p);
-    o->profile = (enum sim_profile)PICK(&p, SIM_PROFILE_GENERAL, SIM_PROFILE_GENERAL,
-                                        SIM_PROFILE_ELECTIONS, SIM_PROFILE_PAUSES);
+    o->profile =
+        (enum sim_profile)PICK(&p, SIM_PROFILE_GENERAL, SIM_PROFILE_GENERAL, SIM_PROFILE_ELECTIONS,
+                               SIM_PROFILE_PAUSES, SIM_PROFILE_SNAPSHOTS);
     if (o->profile == SIM_PROFILE_ELECTIONS) {
         draw_elections(o, &p);
     } else if (o->profile == SIM_PROFILE_PAUSES) {
         draw_pauses(o, &p);
+    } else if (o->profile == SIM_PROFILE_SNAPSHOTS) {
+        draw_snapshots(o, &p);
     }
     make_timeouts_sane(o);
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
+    if (o->lease_reads && o->bug != SIM_BUG_CLOCKS_APART) {
+        o->faults_drawn &= ~sim_fault_bit(SIM_FAULT_CLOCKS_APART); /* nothing is promised then */
+    } else if (o->bug == SIM_BUG_CLOCKS_APART) {
+        o->lease_reads = true;
+        turn_on(o, SIM_FAULT_CLOCKS_APART);
+    }
     leave_out(o);
     CHECK(o->hosts >= 1 && o->hosts <= SIM_HOSTS_MAX);
     CHECK(o->clients >= 1 && o->clients <= SIM_CLIENTS_MAX);

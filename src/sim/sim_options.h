@@ -25,6 +25,7 @@ struct sim_record;
     X(SIM_BUG_GATES_IGNORED, "gates-ignored", "the driver ignores every gate")                     \
     X(SIM_BUG_LEASE_AFTER_PAUSE, "lease-after-pause",                                              \
       "the driver reads the clock before it collects what arrived")                                \
+    X(SIM_BUG_CLOCKS_APART, "clocks-apart", "clocks run further apart than leases bear")           \
     X(SIM_BUG_FSYNC_LIES, "fsync-lies", "the disk reports a sync that did not happen")             \
     X(SIM_BUG_APPLY_TWICE, "apply-twice", "the simulated client sends a write twice")
 #define SIM_BUG_ENUM(id, name, what) id,
@@ -45,6 +46,8 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_TURN_CRASH, "turn-crash", "a process ends between any two effects of a turn")      \
     X(SIM_FAULT_PAUSE, "pause", "a process is stopped for a while, as by SIGSTOP")                 \
     X(SIM_FAULT_TURN_PAUSE, "turn-pause", "a process is stopped in the middle of a turn")          \
+    X(SIM_FAULT_STARVE, "starve", "a machine is busy: turns begin and end late")                   \
+    X(SIM_FAULT_SNAPSHOT, "snapshot", "who writes, sends or receives a snapshot is struck")        \
     X(SIM_FAULT_PARTITION, "partition", "groups of machines cannot talk to each other")            \
     X(SIM_FAULT_ONE_WAY, "one-way", "one direction between groups is dead")                        \
     X(SIM_FAULT_RESET, "reset", "a connection breaks, often unnoticed")                            \
@@ -59,7 +62,9 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_FLOOD, "flood", "strangers connect, by the hundreds")                              \
     X(SIM_FAULT_FRAMES, "frames", "raft messages are lost, doubled, reordered")                    \
     X(SIM_FAULT_WALL_JUMP, "wall-jump", "a wall clock jumps")                                      \
-    X(SIM_FAULT_DRIFT, "drift", "monotonic clocks run apart")                                      \
+    X(SIM_FAULT_STROBE, "strobe", "a wall clock jumps to and fro, many times a second")            \
+    X(SIM_FAULT_DRIFT, "drift", "monotonic clocks run apart, up to what leases bear")              \
+    X(SIM_FAULT_CLOCKS_APART, "clocks-apart", "without leases: clocks run far apart, and stop")    \
     X(SIM_FAULT_SLOW_DISK, "slow-disk", "a disk operation takes up to seconds")                    \
     X(SIM_FAULT_DISK_FULL, "disk-full", "a disk has no room for a while")                          \
     X(SIM_FAULT_READ_ONLY, "read-only", "a file system refuses every change for a while")          \
@@ -72,6 +77,7 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_LATENT, "latent", "a sector cannot be read")                                       \
     X(SIM_FAULT_LOST_FILE, "lost-file", "one file of a directory is gone")                         \
     X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
+    X(SIM_FAULT_MASS_STOP, "mass-stop", "a clean stop of several or all at once")                  \
     X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")                        \
     X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")                 \
     X(SIM_FAULT_MEMORY, "memory", "a bit of a value in one replica's memory changes")
@@ -99,6 +105,7 @@ enum sim_link_shape {
 #define SIM_PROFILE_LIST(X)                                                                        \
     X(SIM_PROFILE_GENERAL, "general")                                                              \
     X(SIM_PROFILE_ELECTIONS, "elections") /* many, each struck at once; one entry per message */   \
+    X(SIM_PROFILE_SNAPSHOTS, "snapshots") /* short logs, replicas that lag; many snapshots */      \
     X(SIM_PROFILE_PAUSES, "pauses") /* leaders stop for longer than a lease; few keys, much read   \
                                      */
 #define SIM_PROFILE_ENUM(id, name) id,
@@ -157,6 +164,8 @@ struct sim_options {
     uint64_t fault_long_us;      /* they last up to about this long */
     uint64_t turn_gap_us;        /* ... and between two that strike inside a turn */
     uint32_t strike_permille;    /* of the elections won */
+    uint32_t snapshot_permille;  /* of the operations on snapshot files */
+    int64_t clock_base_ppm;      /* the slowest clock; the fastest is SIM_CLOCKS_APART_PPM faster */
     uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;
     bool faults_while_founding;
 };
