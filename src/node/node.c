@@ -211,6 +211,7 @@ void node_close(struct node *n)
         buf_free(&l->in);
         buf_free(&l->now);
         buf_free(&l->gated);
+        buf_free(&l->records);
         buf_free(&l->requests);
         buf_free(&l->replies);
         buf_free(&l->raft_now);
@@ -391,6 +392,7 @@ void node_tick(struct node *n)
     n->tick_us = n->now.mono_us + NODE_TICK_US;
     node_found_tick(n);
     node_link_tick(n);
+    node_past_tick(n);
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         struct group *g = &n->groups[p];
 

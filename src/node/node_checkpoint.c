@@ -47,7 +47,8 @@ static void begin(struct group *g)
     }
     node_scrub_stop(g);
     c->blob.len = 0;
-    node_group_encode_blob(n, g->self, node_group_conf(g), g->clock.last, &c->blob);
+    c->conf = *node_group_conf(g);
+    node_group_encode_blob(g, &c->conf, &c->blob);
     store_snap_begin(g->store);
     snapfile_put_head(&head, &(struct snapfile_head){.group = g->partition,
                                                      .index = c->index,
@@ -99,6 +100,7 @@ static void named(struct group *g)
     struct checkpoint *c = &g->checkpoint;
     uint64_t old = g->snap_file;
 
+    g->snap_conf = c->conf;
     wal_put_blob(n->wal, g->partition, buf_slice(&c->blob));
     wal_put_snapshot(n->wal, g->partition, c->index, c->term, c->file);
     g->snap_ticket = wal_ticket(n->wal);

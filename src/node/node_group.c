@@ -70,7 +70,7 @@ const struct raft_conf *node_group_conf(const struct group *g)
 
 /* ---- the blob: who this replica is, and the configuration as of its snapshot ---- */
 
-enum { BLOB_VERSION = 1 };
+enum { BLOB_VERSION = 2, BLOB_VERSION_WITHOUT_HEARD = 1 };
 
 static void encode_conf_members(const struct node *n, const struct raft_conf *conf, struct buf *out)
 {
@@ -97,20 +97,20 @@ static void encode_conf_members(const struct node *n, const struct raft_conf *co
     buf_free(&members);
 }
 
-void node_group_encode_blob(const struct node *n, struct raft_id self, const struct raft_conf *conf,
-                            struct hlc_stamp last_stamp, struct buf *out)
+void node_group_encode_blob(const struct group *g, const struct raft_conf *conf, struct buf *out)
 {
     struct buf conf_bytes = {0};
 
     put_u8(out, BLOB_VERSION);
-    put_u64le(out, self.n);
-    put_u64le(out, last_stamp.n);
+    put_u64le(out, g->self.n);
+    put_u64le(out, g->clock.last.n);
     if (conf->voter_count > 0) { /* a replica that waits to be taken in knows of none */
         raft_conf_encode(conf, (struct slice){0}, &conf_bytes);
     }
     put_bytes(out, buf_slice(&conf_bytes));
     buf_free(&conf_bytes);
-    encode_conf_members(n, conf, out);
+    encode_conf_members(g->node, conf, out);
+    node_past_encode(g, out);
 }
 
 enum err node_group_decode_blob(struct slice data, struct group_blob *out)
@@ -118,9 +118,10 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
     struct reader r = reader_of(data.data, data.len);
     struct slice conf, context;
     uint64_t members;
+    uint8_t version = get_u8(&r);
 
     *out = (struct group_blob){0};
-    if (get_u8(&r) != BLOB_VERSION) {
+    if (version != BLOB_VERSION && version != BLOB_VERSION_WITHOUT_HEARD) {
         return ERR_VERSION;
     }
     out->self.n = get_u64le(&r);
@@ -137,6 +138,9 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
             return ERR_CORRUPT;
         }
     }
+    if (version == BLOB_VERSION && node_past_decode(&r, out->heard, &out->heard_count) != ERR_OK) {
+        return ERR_CORRUPT;
+    }
     return r.bad || r.pos != r.end ? ERR_CORRUPT : ERR_OK;
 }
 
@@ -150,7 +154,8 @@ void node_group_put_blob(struct group *g, const struct raft_conf *conf)
 {
     struct buf blob = {0};
 
-    node_group_encode_blob(g->node, g->self, conf, g->clock.last, &blob);
+    g->snap_conf = *conf;
+    node_group_encode_blob(g, conf, &blob);
     wal_put_blob(g->node->wal, g->partition, buf_slice(&blob));
     buf_free(&blob);
 }
@@ -177,6 +182,7 @@ void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id 
 {
     struct node *n = g->node;
     struct raft_conf nobody = {0};
+    uint64_t old = g->snap_file;
 
     if (g->here) {
         node_scrub_stop(g);
@@ -191,6 +197,10 @@ void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id 
     g->applied = g->snap_index = (struct raft_index){0};
     g->applied_term = g->snap_term = (struct raft_term){0};
     g->snap_file = 0;
+    g->snap_ticket = wal_ticket(n->wal);
+    node_checkpoint_retire(g, old);
+    g->digest = (struct digest){0};
+    g->leader = (struct raft_id){0};
     g->rebuilding = true;
     g->replaces = replaces;
     group_fresh(g, self, &nobody);
@@ -323,6 +333,7 @@ static void persist(struct group *g, const struct raft_effect *e)
         wal_put_entries(n->wal, g->partition, e->u.persist.entries, e->u.persist.entry_count);
         wal_put_commit(n->wal, g->partition, raft_commit(g->raft));
     }
+    node_past_save(g);
 }
 
 static void run_effect(struct group *g, const struct raft_effect *e)
@@ -412,6 +423,7 @@ void node_groups_durable(struct node *n, uint64_t ticket)
 
         if (g->here) {
             raft_durable(g->raft, n->now.mono_us, ticket);
+            node_past_durable(g);
             node_group_mark(g);
             if (g->recv.install_ticket != 0 && ticket >= g->recv.install_ticket) {
                 node_snap_recv_tick(g);

@@ -106,6 +106,7 @@ struct checkpoint {
     uint64_t file;
     struct raft_index index;
     struct raft_term term;
+    struct raft_conf conf;
     struct buf blob;
     uint64_t offset, chunk_count;
     uint32_t in_flight;
@@ -140,6 +141,13 @@ struct snap_recv {
     uint64_t last_progress_us;
     uint64_t install_ticket; /* INSTALLED is said once this is durable */
     uint64_t first_token;    /* completions of older operations are of one given up */
+};
+
+/* What was heard of a replica (node_past.c). */
+struct heard {
+    struct raft_id replica; /* its newest id */
+    uint64_t records;       /* of its log, of this group: it has at least these */
+    bool forgot;            /* it came back with less */
 };
 
 /* A snapshot file that goes once the log no longer names it, durably. */
@@ -229,6 +237,12 @@ struct group {
     uint64_t installs;        /* since the start */
     uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
     uint64_t join_sent_us;
+    struct raft_conf snap_conf;     /* as of snap_index: that of the blob */
+    uint64_t records, records_news; /* durable log records; the news in which they grew */
+    struct heard heard[RAFT_PEERS_MAX];
+    uint8_t heard_count;
+    bool heard_news; /* more than the log holds */
+    uint64_t heard_save_us;
     uint64_t leader_since_us;
     struct raft_index expire_index; /* newest logged removal of what is past its time, in this
                                        replica's present leadership */
@@ -258,6 +272,9 @@ struct link {
     size_t raft_now_mark, raft_gated_mark, request_mark, reply_mark;
     struct buf requests, replies; /* whole frames under construction */
     bool raft_now_open, raft_gated_open, request_open, reply_open;
+    struct buf records; /* of what waits for the gate */
+    size_t records_mark;
+    uint64_t records_news; /* of the node, told so far */
     struct buf raft_now;
     uint64_t retry_us, heard_us, ping_us;
     uint32_t failures;
@@ -409,6 +426,7 @@ struct node {
     uint64_t checkpoint_pause_us; /* after a full disk */
     uint64_t recv_said_us;        /* that snapshots cannot be stored */
     uint64_t tick_us, balance_us;
+    uint64_t records_news, records_us; /* counts changes of groups' records; next time to tell */
     uint64_t stop_us;
     uint64_t stop_ticket;
     bool stop_said, stop_closing;
@@ -431,6 +449,20 @@ void node_fail(struct node *n, enum err err, const struct diag *why);
 /* Move listed disk operations into effects. */
 void node_issue_ops(struct node *n);
 bool node_writable(const struct node *n); /* false: the disk is full */
+
+/* node_past.c */
+void node_past_open(struct node *n, struct link *l); /* the link has come up */
+void node_past_gated(struct group *g, struct link *l, uint64_t gate);
+void node_past_durable(struct group *g); /* the log has become durable */
+void node_past_tick(struct node *n);
+void node_past_frame(struct node *n, struct link *l, struct slice payload);
+void node_past_forgot(struct node *n, struct link *l, struct slice payload);
+/* Nothing that this replica says counts. */
+bool node_past_void(struct group *g, struct raft_id from);
+void node_past_save(struct group *g); /* the group writes to the log: perhaps this too */
+void node_past_encode(const struct group *g, struct buf *out);
+MUST_USE enum err node_past_decode(struct reader *r, struct heard heard[RAFT_PEERS_MAX],
+                                   uint8_t *count);
 
 /* node_found.c */
 MUST_USE enum err node_found_boot(struct node *n, const struct disk_boot *boot,
@@ -489,14 +521,15 @@ void node_group_mark(struct group *g); /* something changed: flush it this turn 
 void node_groups_flush(struct node *n);
 void node_groups_durable(struct node *n, uint64_t ticket);
 void node_group_put_blob(struct group *g, const struct raft_conf *conf);
-void node_group_encode_blob(const struct node *n, struct raft_id self, const struct raft_conf *conf,
-                            struct hlc_stamp last_stamp, struct buf *out);
+void node_group_encode_blob(const struct group *g, const struct raft_conf *conf, struct buf *out);
 struct group_blob {
     struct raft_id self;
     struct raft_conf conf;
     struct hlc_stamp last_stamp;
     uint32_t member_count;
     struct wire_member members[RAFT_PEERS_MAX];
+    struct heard heard[RAFT_PEERS_MAX];
+    uint8_t heard_count;
 };
 MUST_USE enum err node_group_decode_blob(struct slice data, struct group_blob *out);
 void node_group_merge_members(struct node *n, const struct group_blob *blob);

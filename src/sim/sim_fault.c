@@ -141,6 +141,7 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_ROT] = sim_fault_rot,
     [SIM_FAULT_LATENT] = sim_fault_latent,
     [SIM_FAULT_LOST_FILE] = sim_fault_lost_file,
+    [SIM_FAULT_OLD_IMAGE] = sim_fault_old_image,
     [SIM_FAULT_STOP] = stop_one,
     [SIM_FAULT_MEMORY] = sim_rot_some,
     [SIM_FAULT_MASS_STOP] = sim_fault_mass_stop,

@@ -63,6 +63,7 @@ void sim_fault_flip(struct sim_world *w);
 void sim_fault_rot(struct sim_world *w);
 void sim_fault_latent(struct sim_world *w);
 void sim_fault_lost_file(struct sim_world *w);
+void sim_fault_old_image(struct sim_world *w);
 void sim_fault_disks_heal(struct sim_world *w);
 /* A write went wrong without a word, as was ordered. */
 void sim_fault_wrote_wrong(struct sim_world *w, struct sim_host *h);

@@ -194,6 +194,58 @@ void sim_fault_lost_file(struct sim_world *w)
     sim_host_start_in(w, h, w->truce ? 1000 : sim_fault_length_us(w));
 }
 
+/* --- old images --- */
+
+enum { HEARD_OF_US = 500000 }; /* by then every peer was told */
+
+static void restore_event(struct sim_world *w, uint64_t host, uint64_t life)
+{
+    struct sim_harm *m = &w->harm;
+    struct sim_host *h = &w->hosts[host];
+    uint64_t writes = 0;
+
+    (void)life;
+    for (uint64_t i = 0; i < SIM_LOG_WRITES && i < h->log_write_count; i++) {
+        const struct sim_log_write *at =
+            &h->log_writes[(h->log_write_count - 1 - i) % SIM_LOG_WRITES];
+
+        writes += at->at_us > m->image_us && at->at_us + HEARD_OF_US < w->now_us;
+    }
+    if (w->phase == SIM_FAULTS && h->wipes == m->image_life &&
+        sim_harm_begin(w, h, SIM_HARM_IMAGE)) {
+        m->must_notice = writes > 0;
+        sim_say(w, SIM_LOG_SHORT, "n%u is restored as it was %lu ms ago, without %lu writes%s",
+                h->id, (w->now_us - m->image_us) / 1000, h->log_write_count - m->image_writes,
+                m->must_notice ? "" : " (too new to be known)");
+        sim_host_crash(w, h, true);
+        sim_disk_copy(&h->disk, &m->image);
+        h->log_write_count = 0;
+        sim_host_start_in(w, h, 1000);
+    }
+    sim_disk_wipe(&m->image);
+    m->has_image = false;
+}
+
+void sim_fault_old_image(struct sim_world *w)
+{
+    struct sim_harm *m = &w->harm;
+    struct sim_host *h = sim_fault_any_host(w);
+    struct diag why;
+
+    if (w->opt.hosts < 3 || m->has_image || m->open || !sim_check_raft_converged(w, &why)) {
+        return;
+    }
+    m->has_image = true;
+    m->image_host = h->id;
+    m->image_life = h->wipes;
+    m->image_us = w->now_us;
+    m->image_writes = h->log_write_count;
+    sim_disk_copy(&m->image, &h->disk);
+    sim_disk_crash(&m->image, &w->rng, true, NULL, 0); /* as good as a power failure */
+    sim_say(w, SIM_LOG_SHORT, "n%u an image is taken of its disk", h->id);
+    sim_in(w, prng_between(&w->rng, HEARD_OF_US, 4000000), restore_event, h->id, h->wipes);
+}
+
 /* --- the rest of the classes --- */
 
 void sim_fault_slow_disk(struct sim_world *w)

@@ -76,6 +76,7 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_ROT, "rot", "a bit of a snapshot or of metadata changes")                          \
     X(SIM_FAULT_LATENT, "latent", "a sector cannot be read")                                       \
     X(SIM_FAULT_LOST_FILE, "lost-file", "one file of a directory is gone")                         \
+    X(SIM_FAULT_OLD_IMAGE, "old-image", "a directory is as it was some time ago")                  \
     X(SIM_FAULT_STOP, "stop", "a clean stop and start")                                            \
     X(SIM_FAULT_MASS_STOP, "mass-stop", "a clean stop of several or all at once")                  \
     X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")                        \

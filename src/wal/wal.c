@@ -316,6 +316,7 @@ static void roll(struct wal *w, struct buf *out, uint32_t *records)
 static void account(struct wal *w)
 {
     CHECK(w->covering_count == 0);
+    CHECK(w->flown_count == 0);
     for (uint32_t i = 0; i < w->touched_count; i++) {
         struct wal_group *g = w->groups[w->touched[i]];
 
@@ -329,6 +330,7 @@ static void account(struct wal *w)
             w->covering[w->covering_count++] = w->touched[i];
         }
         wal_group_flushed(w, g);
+        w->flown[w->flown_count++] = w->touched[i];
         if (PLANTED(RECYCLED_EARLY) && g->covers) {
             wal_group_cover(w, g);
         }
@@ -439,6 +441,12 @@ static void batch_done(struct wal *w)
         wal_group_cover(w, w->groups[w->covering[i]]);
     }
     w->covering_count = 0;
+    for (uint32_t i = 0; i < w->flown_count; i++) {
+        struct wal_group *g = w->groups[w->flown[i]];
+
+        g->durable_count = g->flushed.count;
+    }
+    w->flown_count = 0;
 }
 
 enum err wal_disk_done(struct wal *w, uint64_t now_us, const struct disk_done *done,
@@ -470,6 +478,20 @@ enum err wal_disk_done(struct wal *w, uint64_t now_us, const struct disk_done *d
 }
 
 /* --- views ------------------------------------------------------------- */
+
+uint64_t wal_records(const struct wal *w, uint32_t group, uint64_t ticket)
+{
+    CHECK(group < WAL_GROUPS_MAX);
+    const struct wal_group *g = w->groups[group];
+
+    if (g == NULL) {
+        return 0;
+    }
+    if (ticket >= w->ticket) {
+        return g->now.count;
+    }
+    return ticket + 1 == w->ticket ? g->flushed.count : g->durable_count;
+}
 
 bool wal_full(const struct wal *w)
 {

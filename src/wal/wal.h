@@ -99,6 +99,10 @@ void wal_reset_group(struct wal *w, uint32_t group);
 /* The ticket that what is put now will have; grows by one with each batch. */
 uint64_t wal_ticket(const struct wal *w);
 uint64_t wal_durable(const struct wal *w); /* all tickets up to this are on disk */
+/* The count of the group's newest record in the batches up to ticket, over the life of the log:
+ * what is said behind that gate rests on so many. Tickets before the one in flight are one:
+ * durable. */
+uint64_t wal_records(const struct wal *w, uint32_t group, uint64_t ticket);
 /* Records wait and a batch may be issued now. */
 bool wal_can_flush(const struct wal *w);
 /* Issue the batch, if it may be: lists WRITEs (sync) in DISK_LANE_LOG whose

@@ -49,6 +49,8 @@ void wal_check(const struct wal *w)
 
         CHECK(g->number == w->known[i]);
         CHECK(g->flushed.count <= g->now.count);
+        CHECK(g->durable_count <= g->flushed.count);
+        CHECK_IF(w->flight_state == WAL_FLIGHT_NONE, g->durable_count == g->flushed.count);
         CHECK_IF(!g->touched, g->flushed.count == g->now.count);
         CHECK_IF(!g->touched, g->batch_bytes == 0);
         CHECK((g->active_bytes == 0) == (g->active_max == 0));

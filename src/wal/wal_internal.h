@@ -131,6 +131,7 @@ struct wal_group {
     bool blob_changed;
     uint64_t batch_max, batch_bytes;   /* entries of the batch being filled */
     uint64_t active_max, active_bytes; /* uncovered entries in the active segment */
+    uint64_t durable_count;            /* of its newest record on disk */
     uint64_t reset_segment;            /* all entries in lower segments are dead */
     struct wal_state now;              /* as put */
     struct wal_state flushed;          /* before the batch being filled */
@@ -169,6 +170,8 @@ struct wal {
     uint64_t flight_offset;
     uint16_t covering[WAL_GROUPS_MAX];
     uint32_t covering_count;
+    uint16_t flown[WAL_GROUPS_MAX]; /* groups with records in it */
+    uint32_t flown_count;
     uint64_t durable;
 
     uint64_t sequence;    /* of the next batch */

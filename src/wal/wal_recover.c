@@ -590,6 +590,7 @@ static void judge(struct recovery *rc, struct wal_group *g)
     }
     g->now.damaged = why.text[0] != 0;
     wal_group_flushed(rc->w, g);
+    g->durable_count = g->flushed.count;
 
     const struct wal_state *s = &g->now;
     bool empty = s->last == 0 && s->hard.term.n == 0 && s->hard.voted_for.n == 0 &&

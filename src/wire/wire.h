@@ -36,7 +36,9 @@ enum wire_type {
     /* I am here; one byte: 1 = give me no leadership (stopping, disk full); then one of
      * enum wire_feature, which those that know of none do not read */
     WIRE_PING = 11,
-    WIRE_DIGEST = 12, /* are the replicas equal? Only to those that said WIRE_DIGESTS */
+    WIRE_DIGEST = 12,  /* are the replicas equal? Only to those that said WIRE_DIGESTS */
+    WIRE_RECORDS = 13, /* how many log records my replicas have, durably */
+    WIRE_FORGOT = 14,  /* your replica has said that it had more */
 };
 
 /* What the sender of a PING understands beyond version 1, so that a node which knows it may
@@ -191,6 +193,15 @@ struct wire_digest {
 };
 void wire_put_digest(struct buf *b, const struct wire_digest *d);
 MUST_USE enum err wire_get_digest(struct slice payload, struct wire_digest *d);
+
+/* RECORDS: u8 flags (1: the first of a connection, complete), then these; FORGOT: these. */
+struct wire_records {
+    uint32_t group;
+    struct raft_id replica;
+    uint64_t records; /* of the group, over the life of the sender's log */
+};
+void wire_put_records(struct buf *b, const struct wire_records *s);
+MUST_USE enum err wire_get_records(struct reader *r, struct wire_records *s);
 
 void wire_put_refuse(struct buf *b, enum err code, const char *text);
 MUST_USE enum err wire_get_refuse(struct slice payload, enum err *code, struct slice *text);

@@ -203,6 +203,9 @@ MUST_USE enum err raft_read(struct raft *r, uint64_t now_us, uint64_t token, boo
 MUST_USE enum err raft_transfer(struct raft *r, uint64_t now_us, struct raft_id to);
 /* The driver's link to a peer broke or came up: probe anew, resend. */
 void raft_peer_reset(struct raft *r, struct raft_id peer);
+/* The peer has lost what it acknowledged and may have lost its vote: neither counts any more
+ * for what is still to be decided. The driver passes on nothing that it says under this id. */
+void raft_peer_forgot(struct raft *r, struct raft_id peer);
 /* The log write `ticket`, and all before it, are durable. */
 void raft_durable(struct raft *r, uint64_t now_us, uint64_t ticket);
 /* The state machine has applied up to index. */

@@ -82,6 +82,17 @@ void raft_peer_reset(struct raft *r, struct raft_id peer)
     r->work = true;
 }
 
+void raft_peer_forgot(struct raft *r, struct raft_id peer)
+{
+    struct raft_peer *p = raft_peer_find(r, peer);
+
+    if (p != NULL) {
+        raft_peer_begin(r, p);
+        p->vote = QUORUM_NO;
+        r->work = true;
+    }
+}
+
 /* --- commit --- */
 
 static uint64_t match_of(const struct raft_peer *p)

@@ -155,6 +155,28 @@ static void tickets_grow_by_one_batch_in_flight(void **state)
     assert_false(wal_owns(rig.w, 1ULL << 62)); /* the node's own */
 }
 
+/* What is said behind a gate rests on the records up to its ticket, and on no more. */
+static void records_are_counted_by_ticket(void **state)
+{
+    (void)state;
+    assert_int_equal(wal_records(rig.w, 5, 1), 0);
+    batch(5, 1, 10); /* ticket 1 */
+    assert_int_equal(wal_records(rig.w, 5, wal_durable(rig.w)), 1);
+    put(5, 2, 1, 10);
+    turn(); /* ticket 2, in flight */
+    wal_put_commit(rig.w, 5, (struct raft_index){1});
+    assert_int_equal(wal_records(rig.w, 5, 1), 1);
+    assert_int_equal(wal_records(rig.w, 5, 2), 2);
+    assert_int_equal(wal_records(rig.w, 5, 3), 3);
+    settle();
+    assert_int_equal(wal_records(rig.w, 5, wal_durable(rig.w)), 3);
+    wal_reset_group(rig.w, 5); /* counts go on */
+    settle();
+    close_log();
+    open_log();
+    assert_int_equal(wal_records(rig.w, 5, wal_durable(rig.w)), 4);
+}
+
 static void everything_is_read_back(void **state)
 {
     (void)state;
@@ -514,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(tickets_grow_by_one_batch_in_flight),
+        T(records_are_counted_by_ticket),
         T(everything_is_read_back),
         T(a_torn_tail_is_cut_and_stays_cut),
         T(damage_names_only_who_lost_something),
