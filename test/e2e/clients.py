@@ -13,13 +13,15 @@ from workload import Workload
 
 DID_NOT_HAPPEN = ("CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "LOADING", "READONLY", "MISCONF")
 PATIENCE_S = 9.0  # above what a node waits for a leader
-SHORT_PATIENCE_S = 0.4
+SHORT_PATIENCE_S = 0.3
 READS_AT_ONCE = 32
+READS = 0.45  # of what clients ask that also write
 
 
 class Client:
     """plain: its connections are to any node, one after another. cluster: one to each node, and
-    it asks the map who leads a key."""
+    it asks the map who leads a key. reader: one to each node, reads alone and little patience:
+    writes would keep it waiting just where a leader that is none any more could tell old news."""
 
     def __init__(self, party, number, kind, connections, pipeline):
         self.party = party
@@ -30,7 +32,7 @@ class Client:
         self.map = []  # (first slot, last slot, address)
         self.map_old = True
         nodes = len(party.addrs)
-        count = nodes if kind == "cluster" else connections
+        count = connections if kind == "plain" else nodes
         self.links = [Link(party.loop, self, party.addrs[(number + i) % nodes])
                       for i in range(count)]
 
@@ -52,7 +54,8 @@ class Client:
         if not requests:
             link.due = now + 0.05
             return
-        patience = SHORT_PATIENCE_S if self.rng.random() < 0.03 else PATIENCE_S
+        hasty = self.kind == "reader" or self.rng.random() < 0.03
+        patience = SHORT_PATIENCE_S if hasty else PATIENCE_S
         link.due = now + patience
         call_us = now_us()
         link.send(b"".join(encode(*words) for words in requests),
@@ -60,7 +63,7 @@ class Client:
 
     def fits(self, link):
         """Which objects this connection asks for: those that its node leads, with slips."""
-        if self.kind == "plain" or not self.map or self.rng.random() < 0.03:
+        if self.kind != "cluster" or not self.map or self.rng.random() < 0.03:
             return None
         ours = [(a, b) for a, b, addr in self.map if addr == link.addr]
         return lambda thing: any(a <= thing.slot <= b for a, b in ours)
@@ -98,14 +101,15 @@ class Party:
         self.reads = []
         self.clients = [Client(self, 1, "plain", 1, 1), Client(self, 2, "plain", 2, 4),
                         Client(self, 3, "plain", 1, 16), Client(self, 4, "cluster", 0, 2),
-                        Client(self, 5, "cluster", 0, 8)]
+                        Client(self, 5, "cluster", 0, 8), Client(self, 6, "reader", 0, 2)]
 
     def draw(self, client, link):
         """The next batch for a connection."""
         if self.mode == "run":
             count = client.rng.randint(1, client.pipeline)
             fits = client.fits(link)
-            batch = [self.work.request(fits) for _ in range(count)]
+            reads = 1.0 if client.kind == "reader" else READS
+            batch = [self.work.request(reads, fits) for _ in range(count)]
             batch = [words for words in batch if words is not None]
             if client.kind == "cluster" and (client.map_old or not batch):
                 client.map_old = False

@@ -57,8 +57,8 @@ class Workload:
         pad = 0 if self.rng.random() < 0.9 else self.rng.choice((50, 500, 3000))
         return "v%d" % self.values + ("." + "x" * pad if pad else "")
 
-    def request(self, fits=None):
-        """One command, or None where no live object fits."""
+    def request(self, reads, fits=None):
+        """One command, a read with this probability; None where no live object fits."""
         places = [i for i, t in enumerate(self.live) if fits is None or fits(t)]
         if not places:
             return None
@@ -68,7 +68,7 @@ class Workload:
         if thing.left <= 0:
             self.retired.append(thing)
             self.live[place] = self.fresh(thing.family)
-        table = READS if self.rng.random() < 0.45 else WRITES
+        table = READS if self.rng.random() < reads else WRITES
         return self.rng.choice(table[thing.family])(self, thing.key)
 
     def last_reads(self):
