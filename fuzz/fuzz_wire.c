@@ -57,10 +57,11 @@ static void try_payload(uint8_t pick, struct slice payload)
     struct wire_chunk c;
     struct wire_chunk_ack a;
     struct wire_join j;
+    struct wire_digest d;
     enum err code;
     struct slice text;
 
-    switch (pick % 10) {
+    switch (pick % 12) {
     case 0:
         (void)!wire_get_hello(payload, &h);
         return;
@@ -96,6 +97,9 @@ static void try_payload(uint8_t pick, struct slice payload)
         return;
     case 8:
         try_items(WIRE_LEADERS, reader_of(payload.data, payload.len));
+        return;
+    case WIRE_DIGEST - 1:
+        (void)!wire_get_digest(payload, &d);
         return;
     default:
         (void)!wire_get_refuse(payload, &code, &text);

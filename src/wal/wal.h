@@ -87,7 +87,8 @@ void wal_put_entries(struct wal *w, uint32_t group, const struct raft_entry *ent
 void wal_put_hard(struct wal *w, uint32_t group, struct raft_hard hard);
 void wal_put_commit(struct wal *w, uint32_t group, struct raft_index commit);
 /* The group's state up to index is in snapshot `file`, durably: entries up to
- * index are not needed any more. When the snapshot came from another replica, put
+ * index are not needed any more. When the snapshot came from another replica and
+ * the log does not reach it (or says otherwise), put
  * wal_reset_group() before it in the same turn, and hard state and blob again after:
  * entries that the log holds beyond index must not be read back. */
 void wal_put_snapshot(struct wal *w, uint32_t group, struct raft_index index, struct raft_term term,

@@ -206,7 +206,7 @@ static void turn_end(struct rig *r)
         effect_run(r, &r->fx.at[i]);
     }
     r->fx.count = 0;
-    node_check(r->node, true);
+    node_check(r->node, !r->deep_off);
 }
 
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us)

@@ -122,6 +122,35 @@ static void a_write_does_not_hide_it(void **state)
     }
 }
 
+/* A hash that has rotted becomes a table, or is copied: its bytes go along, and so does the sum
+ * that they should have. A CHECK of the two ended the process here, where a repair was due. */
+static void it_is_still_found_in_another_form(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct store *s = store_create(way);
+        struct prng rng = {way};
+        struct buf key = {0};
+
+        fill(s, way == 0 ? ITEM_PACK : way == 1 ? ITEM_TABLE : ITEM_LONG, SLICE("key"));
+        assert_true(store_rot(s, &rng, &key));
+        if (way == 0) {
+            fill(s, ITEM_TABLE, SLICE("other"));
+            (void)store_hash_set(s, SLICE("key"), SLICE("long"),
+                                 SLICE("a value of more than sixty-four bytes makes a table of the "
+                                       "hash, whatever it holds"));
+            assert_string_equal(store_item_encoding(store_find(s, SLICE("key"), 0, 0)),
+                                "hashtable");
+        } else {
+            store_copy(s, SLICE("key"), SLICE("copy"));
+            assert_true(store_del(s, SLICE("key")));
+        }
+        assert_false(scrub(s, 1000));
+        buf_free(&key);
+        store_destroy(s);
+    }
+}
+
 static void rot_behind_the_walk_is_found_by_the_next(void **state)
 {
     struct store *s = store_create(5);
@@ -217,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_of_rot_is_found),
         cmocka_unit_test(a_write_does_not_hide_it),
+        cmocka_unit_test(it_is_still_found_in_another_form),
         cmocka_unit_test(rot_behind_the_walk_is_found_by_the_next),
         cmocka_unit_test(an_item_in_the_wrong_place_is_found),
         cmocka_unit_test(a_scrub_gives_way_and_goes_by_pieces),

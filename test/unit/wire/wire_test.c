@@ -287,6 +287,44 @@ static void snapshot_frames_round_trip(void **state)
     buf_free(&b);
 }
 
+static void fill_digest(struct buf *b, const void *what)
+{
+    wire_put_digest(b, what);
+}
+
+static void digests_round_trip(void **state)
+{
+    static const uint8_t want[] = {3, 0x11, 2, 0, 0, 0, 0, 0, 0,    0, 1,
+                                   0, 0,    0, 0, 0, 0, 0, 7, 0xac, 2, /* index 300 */
+                                   8, 7,    6, 5, 4, 3, 2, 1};
+    struct wire_digest d = {.group = 3,
+                            .kind = WIRE_DIGEST_ANSWER,
+                            .damaged = true,
+                            .from = {2},
+                            .to = {1},
+                            .term = {7},
+                            .index = {300},
+                            .digest = 0x0102030405060708};
+    struct wire_digest back;
+    struct buf b = {0};
+    struct wire_frame f = framed(&b, WIRE_DIGEST, fill_digest, &d);
+
+    (void)state;
+    assert_int_equal(f.payload.len, sizeof want);
+    assert_memory_equal(f.payload.data, want, sizeof want);
+    assert_int_equal(wire_get_digest(f.payload, &back), ERR_OK);
+    assert_true(back.group == 3 && back.kind == WIRE_DIGEST_ANSWER && back.damaged);
+    assert_true(back.from.n == 2 && back.to.n == 1 && back.term.n == 7 && back.index.n == 300);
+    assert_true(back.digest == d.digest);
+    b.data[WIRE_HEAD_BYTES + 1] = 0x05; /* a kind that nobody knows */
+    assert_int_equal(wire_get_digest(f.payload, &back), ERR_BAD_INPUT);
+    b.data[WIRE_HEAD_BYTES + 1] = 0x21; /* a flag that nobody knows */
+    assert_int_equal(wire_get_digest(f.payload, &back), ERR_BAD_INPUT);
+    f.payload.len--;
+    assert_int_equal(wire_get_digest(f.payload, &back), ERR_BAD_INPUT);
+    buf_free(&b);
+}
+
 static void a_flipped_bit_is_noticed(void **state)
 {
     struct wire_reply p = {.id = 1, .outcome = WIRE_DONE, .reply = SLICE("+OK\r\n")};
@@ -336,15 +374,11 @@ static void frozen_vector(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hello_round_trip),
-        cmocka_unit_test(hello_of_another_version),
-        cmocka_unit_test(raft_round_trip),
-        cmocka_unit_test(requests_and_replies_share_frames),
-        cmocka_unit_test(map_round_trip),
-        cmocka_unit_test(snapshot_frames_round_trip),
-        cmocka_unit_test(a_flipped_bit_is_noticed),
-        cmocka_unit_test(lengths_are_judged),
-        cmocka_unit_test(frozen_vector),
+        cmocka_unit_test(hello_round_trip),   cmocka_unit_test(hello_of_another_version),
+        cmocka_unit_test(raft_round_trip),    cmocka_unit_test(requests_and_replies_share_frames),
+        cmocka_unit_test(map_round_trip),     cmocka_unit_test(snapshot_frames_round_trip),
+        cmocka_unit_test(digests_round_trip), cmocka_unit_test(a_flipped_bit_is_noticed),
+        cmocka_unit_test(lengths_are_judged), cmocka_unit_test(frozen_vector),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,135 @@
+/* Rot in the memory of a cluster of one, where nobody could repair it; and files that wait. */
+#include "base/base_hash.h"
+#include "node/node_internal.h"
+#include "node_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_open(&rig);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_close(&rig);
+    return 0;
+}
+
+static struct group *group_of_a(void)
+{
+    return &rig.node->groups[node_partition_of_slot(rig.node, hashslot_of_key(SLICE("a")))];
+}
+
+static unsigned snapshot_files(void)
+{
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < rig.file_count; i++) {
+        count += strncmp(rig.files[i].path, "snap/", 5) == 0 ? 1 : 0;
+    }
+    return count;
+}
+
+static void checkpoint(struct group *g)
+{
+    node_checkpoint_want(g);
+    rig_turns(&rig, 40, NODE_TICK_US);
+}
+
+/* Nobody could send it another state: it serves on, and says so. */
+static void alone_it_serves_on_and_says_so(void **state)
+{
+    struct group *g = group_of_a();
+    struct prng rng = {1};
+    struct buf key = {0};
+
+    (void)state;
+    assert_string_equal(rig_ask(&rig, "SET a abcdefgh\r\n"), "+OK\r\n");
+    assert_true(node_rot(rig.node, g->partition, &rng, &key));
+    assert_false(node_sound(rig.node, g->partition));
+    rig.deep_off = true; /* node_check would find it at once */
+    rig_turns(&rig, 3000, NODE_TICK_US);
+    assert_int_equal(g->digest.suspect, SUSPECT_ROT);
+    assert_true(g->digest.alone);
+    assert_true(g->digest.unresolved);
+    assert_string_equal(rig_ask(&rig, "SET a 1\r\nGET a\r\n"), "+OK\r\n$1\r\n1\r\n");
+    assert_non_null(strstr(rig_ask(&rig, "INFO replication\r\n"), "partitions_unresolved:1\r\n"));
+    assert_non_null(strstr(rig_ask(&rig, "SYNOD STATUS\r\n"), "FOR NO OTHER IS SOUND"));
+    buf_free(&key);
+    /* The remedy that the log names. */
+    rig_reopen(&rig);
+    assert_true(node_sound(rig.node, group_of_a()->partition));
+    assert_int_equal(group_of_a()->digest.suspect, SUSPECT_NOT);
+}
+
+/* What a checkpoint has read is not what was written: it gets no name. */
+static void a_rotten_checkpoint_is_never_named(void **state)
+{
+    struct group *g = group_of_a();
+    struct prng rng = {2};
+    struct buf key = {0};
+
+    (void)state;
+    rig.node->cfg.scrub_bytes_per_s = 0; /* before a scrub sees it */
+    assert_string_equal(rig_ask(&rig, "SET a abcdefgh\r\n"), "+OK\r\n");
+    assert_true(node_rot(rig.node, g->partition, &rng, &key));
+    rig.deep_off = true;
+    checkpoint(g);
+    assert_int_equal(g->digest.suspect, SUSPECT_ROT);
+    assert_int_equal(g->snap_file, 0);
+    assert_int_equal(snapshot_files(), 0);
+    buf_free(&key);
+}
+
+/* A checkpoint's predecessor waits for the log; then a snapshot from another replica takes the
+ * checkpoint's place. Of the two files only the first was remembered: the second stayed until
+ * the next start. */
+static void every_file_that_waits_for_the_log_goes(void **state)
+{
+    struct group *g = group_of_a();
+    uint64_t second;
+
+    (void)state;
+    assert_string_equal(rig_ask(&rig, "SET a 1\r\n"), "+OK\r\n");
+    checkpoint(g);
+    assert_int_equal(snapshot_files(), 1);
+    assert_string_equal(rig_ask(&rig, "SET a 2\r\n"), "+OK\r\n");
+    rig.hold_log = true;
+    checkpoint(g);
+    assert_int_equal(g->snap_old_count, 1);
+    assert_int_equal(snapshot_files(), 2);
+    second = g->snap_file; /* as install() does it */
+    g->snap_file = second + 1;
+    g->snap_ticket = wal_ticket(rig.node->wal);
+    wal_put_snapshot(rig.node->wal, g->partition, g->snap_index, g->snap_term, g->snap_file);
+    node_checkpoint_retire(g, second);
+    assert_int_equal(g->snap_old_count, 2);
+    rig_turns(&rig, 5, NODE_TICK_US);
+    assert_int_equal(snapshot_files(), 2); /* a crash now would need one of them */
+    rig.hold_log = false;
+    rig_turns(&rig, 40, NODE_TICK_US);
+    assert_int_equal(g->snap_old_count, 0);
+    assert_int_equal(snapshot_files(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(alone_it_serves_on_and_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_rotten_checkpoint_is_never_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_file_that_waits_for_the_log_goes, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
