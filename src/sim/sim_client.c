@@ -280,8 +280,8 @@ static void send_batch(struct sim_world *w, struct sim_client *c)
             sim_names_add(&w->opt.record->ops, name);
         }
         writes = writes || sim_op_writes(op->kind);
-        sim_say(w, SIM_LOG_FULL, "c%u op %u %s object %u a=%lu", c->id, op->id,
-                sim_op_name(op->kind), op->object, op->a[0]);
+        sim_say(w, SIM_LOG_OPS, "c%u asks: op %u (%u.%u), %s of object %u, value %lu", c->id,
+                op->id, c->id + 1, (uint32_t)name, sim_op_name(op->kind), op->object, op->a[0]);
         if (w->opt.bug == SIM_BUG_APPLY_TWICE && sim_op_writes(op->kind) &&
             prng_chance(&c->rng, 1, 50)) {
             c->waiting[c->waiting_count++] = UINT32_MAX;
@@ -483,7 +483,7 @@ static void op_answered(struct sim_world *w, struct sim_op *op, const struct sim
     op->outcome = result == REPLY_OK     ? SIM_OP_OK
                   : result == REPLY_FAIL ? SIM_OP_FAIL
                                          : SIM_OP_UNKNOWN;
-    sim_say(w, SIM_LOG_FULL, "c%u op %u %s %s r=%lx,%lu %.*s", op->client, op->id,
+    sim_say(w, SIM_LOG_OPS, "c%u is told: op %u, %s: %s, %lx %lu %.*s", op->client, op->id,
             sim_op_name(op->kind), words[result], op->r[0], op->r[1],
             r->text.len < 60 ? (int)r->text.len : 60, (const char *)r->text.data);
     if (result == REPLY_WRONG) {

@@ -205,8 +205,12 @@ static int by_name(const void *a, const void *b)
 static void leave_out_names(struct shrink *s, const struct sim_names *names)
 {
     uint64_t *items = mem_alloc((names->count + 1) * sizeof items[0]);
+    struct sim_kept nothing = {items, 0};
     size_t count = names->count;
 
+    if (count == 0) { /* say so: then the classes need not be named */
+        (void)try_kept(s, &nothing, 1);
+    }
     memcpy(items, names->at, count * sizeof items[0]);
     qsort(items, count, sizeof items[0], by_name);
     (void)sim_ddmin(items, count, try_kept, s);
@@ -310,6 +314,34 @@ static void cut_time(struct shrink *s)
     }
 }
 
+/* --- a short command --- */
+
+static void make_mask(struct shrink *s, const void *arg, size_t pos, struct candidate *out)
+{
+    const uint64_t *masks = arg;
+
+    (void)s;
+    out->opt.fault_mask_off = masks[pos];
+}
+
+/* Where single faults are named, most classes need not be named too: only those that also do
+ * something all the time. */
+static void name_fewer_classes(struct shrink *s)
+{
+    static const enum sim_fault always[] = {SIM_FAULT_FRAMES, SIM_FAULT_LATE_ACCEPT,
+                                            SIM_FAULT_WALL_JUMP, SIM_FAULT_DRIFT,
+                                            SIM_FAULT_SLOW_DISK};
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(always); i++) {
+        mask |= s->best->given.fault_mask_off & sim_fault_bit(always[i]);
+    }
+    if (s->best->given.only_faults != NULL && mask != s->best->given.fault_mask_off &&
+        first_good(s, 1, make_mask, &mask) == 0) {
+        s->best->given.fault_mask_off = mask;
+    }
+}
+
 /* --- all of it --- */
 
 static void shrink_all(struct shrink *s)
@@ -319,6 +351,7 @@ static void shrink_all(struct shrink *s)
     lower_numbers(s);
     s->leaving_out = BY_FAULT;
     leave_out_names(s, &s->record->faults);
+    name_fewer_classes(s);
     cut_time(s);
     s->leaving_out = BY_OP;
     leave_out_names(s, &s->record->ops);

@@ -9,7 +9,7 @@
 struct sim_span {
     char text[24];
 };
-/* A length of time as people say it: "340 us", "12 ms", "1.25 s". */
+/* A length of time as people say it: "340 us", "12 ms", "1.25 s", "ever". */
 struct sim_span sim_span(uint64_t us);
 
 struct sim_who {
