@@ -20,17 +20,17 @@ ALL = {}
 
 
 class Fault:
-    def __init__(self, name, generator, serves, destroys, nodes, drawn):
+    def __init__(self, name, generator, serves, destroys, nodes):
         self.name, self.generator = name, generator
-        self.serves, self.destroys, self.nodes, self.drawn = serves, destroys, nodes, drawn
+        self.serves, self.destroys, self.nodes = serves, destroys, nodes
         self.text = (generator.__doc__ or "").strip().split("\n")[0]
 
 
-def fault(serves=True, destroys=False, nodes=3, drawn=True):
-    """nodes: how many a cluster must have. drawn: also when nobody names it."""
+def fault(serves=True, destroys=False, nodes=3):
+    """nodes: how many a cluster must have."""
     def keep(f):
         name = f.__name__.replace("_", "-")
-        ALL[name] = Fault(name, f, serves, destroys, nodes, drawn)
+        ALL[name] = Fault(name, f, serves, destroys, nodes)
         return f
     return keep
 
@@ -541,7 +541,7 @@ def disk_torn(s):
     return True
 
 
-@fault(destroys=True, drawn=False)
+@fault(destroys=True)
 def disk_old(s):
     """An old image of a stopped node's directory is put back: votes and entries forgotten"""
     nodes = stopped(s)
