@@ -39,6 +39,18 @@ void sim_fault_read_only(struct sim_world *w)
 
 /* --- harm --- */
 
+/* What a leader wrote last counts before anybody was told of it; were it lost together with a
+ * follower's lag, nothing could tell [docs/protocol/storage.md]. */
+static bool leads(const struct sim_world *w, const struct sim_host *h)
+{
+    for (uint32_t part = 0; part < w->opt.partitions; part++) {
+        if (w->raft.seen[h->id][part].was_leader) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* It is seen at the next start: soon. */
 static void restart(struct sim_world *w, struct sim_host *h)
 {
@@ -51,7 +63,11 @@ static void found_out_event(struct sim_world *w, uint64_t host, uint64_t harm)
     struct sim_host *h = &w->hosts[host];
 
     if (sim_harm_is_on(w, h) && w->harm.count == harm && !w->harm.started) {
-        restart(w, h);
+        if (w->truce && leads(w, h)) {
+            sim_in(w, 100000, found_out_event, host, harm);
+        } else {
+            restart(w, h);
+        }
     }
 }
 
@@ -136,7 +152,7 @@ static void harm_byte(struct sim_world *w, struct sim_host *h, const char *path,
 static void harm_log(struct sim_world *w, enum byte_harm what)
 {
     struct sim_host *h = sim_fault_any_host(w);
-    bool newest = prng_chance(&w->rng, 1, 4);
+    bool newest = prng_chance(&w->rng, 1, 4) && !leads(w, h);
     const char *path;
     uint64_t offset;
 
@@ -183,7 +199,8 @@ void sim_fault_lost_file(struct sim_world *w)
     const char *found = some_file(w, h, dirs[which]);
     char path[DISK_PATH_MAX];
 
-    if (found == NULL || !sim_harm_begin(w, h, kinds[which])) {
+    if (found == NULL || (kinds[which] == SIM_HARM_NEWEST && leads(w, h)) ||
+        !sim_harm_begin(w, h, kinds[which])) {
         return;
     }
     (void)snprintf(path, sizeof path, "%s", found);
@@ -211,12 +228,13 @@ static void restore_event(struct sim_world *w, uint64_t host, uint64_t life)
 
         writes += at->at_us > m->image_us && at->at_us + HEARD_OF_US < w->now_us;
     }
+    /* With nothing but writes of the last moment missing, nobody may know. */
     if (w->phase == SIM_FAULTS && h->wipes == m->image_life &&
+        (writes > 0 || h->log_write_count == m->image_writes) &&
         sim_harm_begin(w, h, SIM_HARM_IMAGE)) {
         m->must_notice = writes > 0;
-        sim_say(w, SIM_LOG_SHORT, "n%u is restored as it was %lu ms ago, without %lu writes%s",
-                h->id, (w->now_us - m->image_us) / 1000, h->log_write_count - m->image_writes,
-                m->must_notice ? "" : " (too new to be known)");
+        sim_say(w, SIM_LOG_SHORT, "n%u is restored as it was %lu ms ago, without %lu writes", h->id,
+                (w->now_us - m->image_us) / 1000, h->log_write_count - m->image_writes);
         sim_host_crash(w, h, true);
         sim_disk_copy(&h->disk, &m->image);
         h->log_write_count = 0;
