@@ -132,6 +132,7 @@ bool sim_harm_judge_start(struct sim_world *w, struct sim_host *h, const struct 
     struct diag twin_why = {{0}};
 
     m->started = true;
+    m->started_us = w->now_us;
     if (h->node == NULL) {
         bool allowed = m->kind == SIM_HARM_METADATA && why->text[0] != 0;
 
@@ -156,6 +157,8 @@ bool sim_harm_judge_start(struct sim_world *w, struct sim_host *h, const struct 
 }
 
 /* --- the end of it --- */
+
+enum { SPOKEN_US = 1000000 };
 
 static void judge_end(struct sim_world *w)
 {
@@ -188,7 +191,9 @@ void sim_harm_poll(struct sim_world *w)
     struct sim_harm *m = &w->harm;
     struct diag why;
 
-    if (m->open && !m->armed && m->started && sim_check_raft_converged(w, &why)) {
+    /* A leader is known before the first words of the harmed node have come to everybody. */
+    if (m->open && !m->armed && m->started && w->now_us > m->started_us + SPOKEN_US &&
+        sim_check_raft_converged(w, &why)) {
         judge_end(w);
         close_harm(w);
     }

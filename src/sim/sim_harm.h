@@ -34,7 +34,7 @@ struct sim_harm {
     bool started;     /* since it was harmed */
     bool must_notice; /* others have surely heard of what is missing */
     bool noticed;
-    uint64_t since_us;
+    uint64_t since_us, started_us;
     struct {      /* as the harmed node started */
         bool cut; /* it knew less than its twin, and did not say so */
         uint64_t self;
