@@ -28,6 +28,13 @@ int64_t sim_clock_draw_ppm(struct prng *p, int64_t base_ppm)
                                    : (int64_t)prng_below(p, SIM_CLOCKS_APART_PPM + 1));
 }
 
+int64_t sim_clock_draw_far_ppm(struct prng *p)
+{
+    static const int64_t rates[] = {-500000, -300000, 0, 400000, 1000000};
+
+    return rates[prng_below(p, ARRAY_COUNT(rates))];
+}
+
 void sim_clock_stood(struct sim_clock *c, uint64_t since_us, uint64_t now_us)
 {
     /* Its rate may have changed meanwhile: what was shown then stays shown. */

@@ -12,6 +12,8 @@ struct sim_clock {
 enum { SIM_CLOCKS_APART_PPM = 10000 };
 /* A rate between base_ppm and that much more; often one of the two ends. */
 int64_t sim_clock_draw_ppm(struct prng *p, int64_t base_ppm);
+/* Anything from half the speed to twice. */
+int64_t sim_clock_draw_far_ppm(struct prng *p);
 /* Both clocks stood still since then, as a paused virtual machine's do. */
 void sim_clock_stood(struct sim_clock *c, uint64_t since_us, uint64_t now_us);
 /* Rates come closer. */

@@ -100,7 +100,7 @@ void sim_fault_clocks_apart(struct sim_world *w)
 {
     struct sim_host *h = sim_fault_any_host(w);
 
-    sim_clock_drift(&h->clock, w->now_us, (int64_t)prng_below(&w->rng, 600001) - 300000);
+    sim_clock_drift(&h->clock, w->now_us, sim_clock_draw_far_ppm(&w->rng));
     sim_say(w, SIM_LOG_SHORT, "n%u clock runs at %ld ppm", h->id, h->clock.drift_ppm);
 }
 

@@ -29,6 +29,9 @@ void sim_host_init(struct sim_world *w, uint32_t id)
     if (w->opt.fault[SIM_FAULT_DRIFT]) {
         h->clock.drift_ppm = sim_clock_draw_ppm(&h->rng, w->opt.clock_base_ppm);
     }
+    if (w->opt.fault[SIM_FAULT_CLOCKS_APART]) {
+        h->clock.drift_ppm = sim_clock_draw_far_ppm(&h->rng);
+    }
     if (w->opt.fault[SIM_FAULT_WALL_JUMP]) {
         h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
     }
