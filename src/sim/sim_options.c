@@ -227,6 +227,8 @@ static void draw_pauses(struct sim_options *o, struct prng *p)
     turn_on(o, SIM_FAULT_PARTITION);
 }
 
+enum { LOAD_PER_S = 1000 };
+
 /* Timeouts that no healthy network or disk could meet would only show that they are wrong. */
 static void make_timeouts_sane(struct sim_options *o)
 {
@@ -266,6 +268,18 @@ bool sim_options_op_in(const struct sim_options *o, uint64_t name)
     return is_in(o->only_ops, o->skip_ops, name);
 }
 
+/* A run is about faults, and most of its cost is operations: but for a few, seeds have no more
+ * than so many of them per second. */
+static void make_load_sane(struct sim_options *o, struct prng *p)
+{
+    uint64_t batch = (o->pipeline_max + 1) / 2, least;
+
+    least = o->clients * batch * 1000000 / LOAD_PER_S;
+    if (o->think_us < least && !prng_chance(p, 1, 8)) {
+        o->think_us = least;
+    }
+}
+
 void sim_options_draw(struct sim_options *o)
 {
     struct prng p = {o->seed ^ 0x5ee0d5ee0dULL};
@@ -285,6 +299,7 @@ void sim_options_draw(struct sim_options *o)
         draw_snapshots(o, &p);
     }
     make_timeouts_sane(o);
+    make_load_sane(o, &p);
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
     if (o->lease_reads && o->bug != SIM_BUG_CLOCKS_APART) {

@@ -111,9 +111,14 @@ void sim_value_put(struct buf *out, uint64_t value, uint32_t bytes_max)
 {
     uint64_t pad = hash64_mix(value, 0xbead) % ((uint64_t)bytes_max + 1);
 
+    /* Letters in turn, from one that depends on the value; copied, for there are many. */
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
+    enum { PERIOD = 26 };
+
     buf_printf(out, "v%lu.", value);
-    for (uint64_t i = 0; i < pad; i++) {
-        put_u8(out, (uint8_t)('a' + (value + i) % 26));
+    buf_reserve(out, pad);
+    for (uint64_t at = 0; at < pad; at += PERIOD) {
+        buf_append(out, letters + value % PERIOD, pad - at < PERIOD ? pad - at : PERIOD);
     }
 }
 
