@@ -106,11 +106,12 @@ class Probe:
 
     def obey(self, pipe):
         word = pipe.recv()
-        if word == "gaps":  # those that are over, and those that last
+        if word == "gaps":  # those that ended since the last time, and those that last
             now = time.monotonic()
             open_ones = [(w.partition, w.last, now) for w in self.watches
                          if now - w.last > GAP_S]
             pipe.send((self.gaps + open_ones, self.blind))
+            self.gaps = []
             return True
         if word == "quiet":
             self.asking = False
