@@ -673,7 +673,7 @@ void node_snap_recv_tick(struct group *g);
 
 /* node_digest.c */
 void node_digest_tick(struct node *n);
-void node_digest_frame(struct node *n, struct link *l, const struct wire_digest *d);
+void node_digest_frame(struct node *n, struct link *l, const struct wire_digest *m);
 void node_digest_applied(struct group *g); /* digest.stop was reached */
 void node_digest_role_changed(struct group *g);
 /* Leader: the voter's state is known to be wrong, or damaged. */
