@@ -63,7 +63,7 @@ static bool walk(struct list *l, size_t part, sim_ddmin_fn *first, void *arg, bo
 
 size_t sim_ddmin(uint64_t *items, size_t count, sim_ddmin_fn *first, void *arg)
 {
-    struct list l = {.items = items, .count = count};
+    struct list l = {.count = count};
     struct sim_kept nothing = {items, 0};
     size_t part = (count + 1) / 2;
     bool changed = false;
@@ -72,9 +72,13 @@ size_t sim_ddmin(uint64_t *items, size_t count, sim_ddmin_fn *first, void *arg)
         return 0; /* often: it does not take any of them */
     }
     l.room = mem_alloc(count * AT_ONCE * sizeof items[0]);
+    l.items = mem_alloc(count * sizeof items[0]);
+    memcpy(l.items, items, count * sizeof items[0]);
     while (walk(&l, part, first, arg, &changed) && (part > 1 || changed)) {
         part = part > 1 ? (part + 1) / 2 : 1;
     }
+    memcpy(items, l.items, l.count * sizeof items[0]);
+    mem_free(l.items);
     mem_free(l.room);
     return l.count;
 }

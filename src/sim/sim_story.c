@@ -9,11 +9,12 @@ static const uint64_t MONTH_US = 30ULL * 24 * 3600 * 1000000; /* longer than any
 struct sim_span sim_span(uint64_t us)
 {
     struct sim_span s;
+    uint64_t ms = us / 1000;
 
     if (us > MONTH_US) {
         (void)snprintf(s.text, sizeof s.text, "ever");
     } else if (us >= 1000000) {
-        (void)snprintf(s.text, sizeof s.text, "%.6g s", (double)(us / 1000) / 1e3);
+        (void)snprintf(s.text, sizeof s.text, "%.6g s", (double)ms / 1e3);
     } else if (us >= 1000) {
         (void)snprintf(s.text, sizeof s.text, "%.4g ms", (double)us / 1e3);
     } else {
