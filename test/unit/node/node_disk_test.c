@@ -62,6 +62,21 @@ static void damaged_metadata_is_made_good_from_its_copy(void **state)
     assert_string_equal(rig_ask(&rig, "GET a\r\n"), "$1\r\n1\r\n");
 }
 
+/* A flipped bit in the version used to pass for a file of a newer program. */
+static void a_damaged_version_is_no_newer_program(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(metadata); i++) {
+        rig_file(&rig, metadata[i])->data[10] ^= 0x20;
+        rig_reopen(&rig);
+        assert_string_equal(rig_ask(&rig, "GET a\r\n"), "$1\r\n1\r\n");
+    }
+    rig_file(&rig, "meta/map")->data[8] = 2;
+    rig_file(&rig, "meta/map.copy")->data[8] = 2;
+    assert_int_equal(rig_try_open(&rig, &why), ERR_VERSION);
+    assert_non_null(strstr(why.text, "newer version"));
+}
+
 static void metadata_lost_twice_is_refused(void **state)
 {
     (void)state;
@@ -113,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_TEST(lost_metadata_is_made_good_from_its_copy),
         RIG_TEST(damaged_metadata_is_made_good_from_its_copy),
+        RIG_TEST(a_damaged_version_is_no_newer_program),
         RIG_TEST(metadata_lost_twice_is_refused),
         RIG_TEST(a_map_without_an_identity_is_refused),
         RIG_TEST(damage_to_the_only_replica_is_refused),
