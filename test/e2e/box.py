@@ -184,6 +184,8 @@ class BoxCluster(Cluster):
     def close(self, failed=False):
         for n in self.nodes:
             n.kill()
+            if self.disk_mib:  # or the folder could not be removed
+                run("umount", n.dir, check=False)
         if self.box is not None:
             self.box.close()
 
