@@ -13,6 +13,7 @@ static int help(void)
                  "  demo             a whole local cluster in the foreground\n"
                  "  cluster status   what a running cluster says of itself\n"
                  "  sim cluster      the simulated cluster; `synod sim --help`\n"
+                 "  sim check FILE   judges a recorded history\n"
                  "  version          the version\n"
                  "Clients are those of Redis: redis-cli -p 7001\n");
     return 0;

@@ -302,7 +302,7 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
     g->here = true;
     g->self = blob.self;
     g->clock.last = blob.last_stamp;
-    g->store = store_create(hash64_mix(n->rng.state, g->partition));
+    g->store = node_group_store(g);
     if (b->state.snap_file != 0) {
         err = load_snapshot(g, boot, &b->state, &why);
     }

@@ -162,6 +162,13 @@ void node_group_put_blob(struct group *g, const struct raft_conf *conf)
 
 /* ---- starting replicas ---- */
 
+struct store *node_group_store(const struct group *g)
+{
+    const struct wire_id *cluster = &g->node->map.cluster;
+
+    return store_create(hash64_mix(hash64(cluster->b, sizeof cluster->b), g->partition));
+}
+
 static void group_fresh(struct group *g, struct raft_id self, const struct raft_conf *conf)
 {
     struct node *n = g->node;
@@ -172,7 +179,7 @@ static void group_fresh(struct group *g, struct raft_id self, const struct raft_
     g->here = true;
     g->self = self;
     g->raft = raft_create(&cfg, &rec);
-    g->store = store_create(hash64_mix(n->rng.state, g->partition));
+    g->store = node_group_store(g);
     raft_start(g->raft, n->now.mono_us);
     node_group_put_blob(g, conf);
     node_group_mark(g);

@@ -522,6 +522,9 @@ void node_groups_flush(struct node *n);
 void node_groups_durable(struct node *n, uint64_t ticket);
 void node_group_put_blob(struct group *g, const struct raft_conf *conf);
 void node_group_encode_blob(const struct group *g, const struct raft_conf *conf, struct buf *out);
+/* An empty keyspace. All replicas hash alike in every life, so that a cursor of SCAN means the
+ * same wherever it goes on. */
+struct store *node_group_store(const struct group *g);
 struct group_blob {
     struct raft_id self;
     struct raft_conf conf;

@@ -73,7 +73,7 @@ static void begin(struct group *g, struct link *l, const struct wire_chunk *c)
                             .index = c->index,
                             .term = c->term,
                             .conn = l->conn,
-                            .store = store_create(hash64_mix(n->rng.state, g->partition)),
+                            .store = node_group_store(g),
                             .last_progress_us = n->now.mono_us};
     snapfile_reader_init(&v->reader, v->store);
 }

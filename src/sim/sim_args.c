@@ -30,6 +30,7 @@ static const char usage_head[] =
     "                     these alone, or all but these: 3,7-9,2.14 or none, as the log names "
     "them\n"
     "  --no-order         do not judge the order of what one client pipelined\n"
+    "  --history FILE     write what clients asked and were told, for `synod sim check FILE`\n"
     "  --bug NAME         plant a bug on purpose; the run must find it\n"
     "bugs:\n";
 
@@ -231,6 +232,10 @@ static enum understood take_valued(struct sim_args *a, const char *name, const c
     }
     if (strcmp(name, "--marks") == 0) {
         return judge(parse_marks(value, &a->marks));
+    }
+    if (strcmp(name, "--history") == 0) {
+        a->sim.history_path = value;
+        return true;
     }
     if (strcmp(name, "--bug") == 0) {
         return judge(parse_bug(value, &a->sim.bug));

@@ -4,49 +4,47 @@
 #include "base/base_mem.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-/* What was tried: for a set of placed known ops and a state, which unknown ops had
- * been used up. Whoever arrives there with the same ones used, or more, has no
- * more choices left than a search that failed. */
-enum { UNKNOWN_WORDS = 4, UNKNOWN_MAX = 64 * UNKNOWN_WORDS };
-struct tried {
-    uint64_t key; /* 0: free */
-    uint64_t used[UNKNOWN_WORDS];
-};
+enum { TRIES_OF_A_STATE = 8, ALIKE_MAX = 16 };
+
+/* What was tried: for a set of placed known calls and a state, which unknown ones had been used
+ * up. An entry is the key (0: free), then the bits of the used ones. */
 struct seen {
-    struct tried *at;
+    uint64_t *at;
     size_t count, cap;
+    uint32_t words; /* of an entry */
 };
 
-static void seen_put(struct seen *s, const struct tried *t)
+static uint64_t *seen_free_slot(struct seen *s, uint64_t key)
 {
-    size_t pos = t->key & (s->cap - 1);
+    size_t pos = key & (s->cap - 1);
 
-    while (s->at[pos].key != 0) {
+    while (s->at[pos * s->words] != 0) {
         pos = (pos + 1) & (s->cap - 1);
     }
-    s->at[pos] = *t;
     s->count++;
+    return s->at + pos * s->words;
 }
 
 static void seen_grow(struct seen *s)
 {
-    struct seen next = {.cap = s->cap == 0 ? 1024 : s->cap * 2};
+    struct seen next = {.cap = s->cap == 0 ? 256 : s->cap * 2, .words = s->words};
 
-    next.at = mem_zalloc(next.cap * sizeof next.at[0]);
+    next.at = mem_zalloc(next.cap * s->words * sizeof next.at[0]);
     for (size_t i = 0; i < s->cap; i++) {
-        if (s->at[i].key != 0) {
-            seen_put(&next, &s->at[i]);
+        const uint64_t *entry = s->at + i * s->words;
+
+        if (entry[0] != 0) {
+            memcpy(seen_free_slot(&next, entry[0]), entry, s->words * sizeof entry[0]);
         }
     }
     mem_free(s->at);
     *s = next;
 }
 
-static bool subset(const uint64_t *part, const uint64_t *whole)
+static bool subset(const uint64_t *part, const uint64_t *whole, uint32_t words)
 {
-    for (unsigned i = 0; i < UNKNOWN_WORDS; i++) {
+    for (uint32_t i = 0; i < words; i++) {
         if ((part[i] & ~whole[i]) != 0) {
             return false;
         }
@@ -54,146 +52,332 @@ static bool subset(const uint64_t *part, const uint64_t *whole)
     return true;
 }
 
-/* True: nothing at least as good was tried before. */
-static bool seen_insert(struct seen *s, uint64_t key, const uint64_t used[UNKNOWN_WORDS])
+/* True: nothing at least as good was tried before. Of one key only so many sets are compared;
+ * the rest have keys of their own, and find only their likes. */
+static bool seen_insert(struct seen *s, uint64_t key, const uint64_t *used)
 {
-    struct tried t = {.key = key | (key == 0)};
+    uint64_t *entry;
+    unsigned alike = 0;
 
+    key |= key == 0;
     if (2 * (s->count + 1) > s->cap) {
         seen_grow(s);
     }
-    for (size_t pos = t.key & (s->cap - 1); s->at[pos].key != 0; pos = (pos + 1) & (s->cap - 1)) {
-        if (s->at[pos].key == t.key && subset(s->at[pos].used, used)) {
+    for (size_t pos = key & (s->cap - 1); s->at[pos * s->words] != 0;
+         pos = (pos + 1) & (s->cap - 1)) {
+        entry = s->at + pos * s->words;
+        if (entry[0] == key && subset(entry + 1, used, s->words - 1)) {
             return false;
         }
+        alike += entry[0] == key;
+        if (alike == ALIKE_MAX) {
+            key = hash64_mix(key, hash64(used, (s->words - 1) * sizeof used[0])) | 1;
+            alike = 0;
+            pos = (key - 1) & (s->cap - 1);
+        }
     }
-    memcpy(t.used, used, sizeof t.used);
-    seen_put(s, &t);
+    entry = seen_free_slot(s, key);
+    entry[0] = key;
+    memcpy(entry + 1, used, (s->words - 1) * sizeof used[0]);
     return true;
 }
 
-struct search {
-    struct sim_op *ops;                     /* a copy: values nobody read are made equal */
-    const struct sim_op **known, **unknown; /* by call */
-    uint32_t known_count, unknown_count;
-    uint64_t longest; /* of the texts read */
-    uint64_t used[UNKNOWN_WORDS];
-    bool last_unknown; /* the newest placement, */
-    uint32_t last;     /* and which one it was */
-    bool *known_placed, *unknown_placed;
-    uint32_t *known_after, *unknown_after; /* 1 + the known op that its client asked before it */
-    uint64_t *unknown_class;               /* equal: they differ in nothing that anyone saw */
-    uint32_t first;                        /* known ops before it are all placed */
-    uint32_t placed;
-    uint64_t placed_hash;
-    struct sim_state state;
-    struct seen seen;
+/* The call placed last, when it is an unknown one: what follows must need it. */
+struct newest {
+    bool unknown;
+    uint32_t pos;
+    unsigned gone;
+    struct sim_state before;
 };
-
+/* Everything that a placement changes, but for the marks of what is placed. */
+struct place {
+    struct sim_state state;
+    struct newest newest;
+    uint32_t first;       /* known calls before it are all placed */
+    uint64_t latest_call; /* of the known ones placed */
+};
 /* One choice made; to be taken back when nothing follows from it. */
 struct step {
-    struct sim_state before;
-    uint32_t first_before, last_before;
-    bool last_unknown_before;
-    uint32_t next; /* candidate to try next: known ones, then the unknown */
+    struct place before;
+    uint64_t limit;
+    uint32_t cand, cand_count; /* known ones that may come next, into search.cands */
+    bool forced;               /* the only candidate: it fits and changes nothing */
+    uint32_t next;             /* candidate to try: these, then the unknown */
+    uint32_t branch;           /* which of its keys are gone: the one to try next */
     bool unknown;
     uint32_t op; /* placed by this step */
 };
 
+struct search {
+    struct sim_model *m;
+    const struct sim_call **known, **unknown; /* by call */
+    uint32_t known_count, unknown_count;
+    bool *known_placed, *unknown_placed;
+    uint32_t *known_after, *unknown_after; /* 1 + the known one before it on its connection */
+    uint32_t *alike;         /* of an unknown one: 1 + the next earlier one of the same effect */
+    uint64_t *unknown_class; /* equal: alike */
+    uint32_t *bound;         /* those of unknown that are bound to happen by some time */
+    uint32_t bound_count;
+    uint64_t *used;
+    uint64_t tries; /* of placements, in vain or not */
+    uint32_t placed;
+    uint64_t placed_hash;
+    struct place at;
+    struct seen seen;
+    struct step *steps;
+    uint32_t depth, step_cap;
+    uint32_t *cands;
+    uint32_t cand_count, cand_cap;
+    struct sim_value_kind values;
+    uint32_t *reads_left, *writes_left; /* by blob: calls not placed that show it, or write it */
+    uint32_t blobs;                     /* how many of them */
+};
+
 static int by_call(const void *a, const void *b)
 {
-    const struct sim_op *const *oa = a;
-    const struct sim_op *const *ob = b;
+    const struct sim_call *x = *(const struct sim_call *const *)a;
+    const struct sim_call *y = *(const struct sim_call *const *)b;
 
-    if ((*oa)->invoke_us != (*ob)->invoke_us) {
-        return (*oa)->invoke_us < (*ob)->invoke_us ? -1 : 1;
+    if (x->call_us != y->call_us) {
+        return x->call_us < y->call_us ? -1 : 1;
     }
-    return (*oa)->id < (*ob)->id ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int by_value(const void *a, const void *b)
+struct sent {
+    const struct sim_call *call;
+    uint32_t pos;
+};
+static int by_conn(const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    const struct sent *x = a, *y = b;
 
-    return x < y ? -1 : x > y;
+    if (x->call->conn != y->call->conn) {
+        return x->call->conn < y->call->conn ? -1 : 1;
+    }
+    return by_call(&x->call, &y->call);
 }
 
-static const uint64_t value_unseen = UINT64_MAX; /* no op writes it */
-
-/* Values that nobody ever read differ in nothing: one stands for all. Without this, n
- * writes of unknown outcome make 2^n states. */
-static void merge_unseen(struct search *s, uint32_t count)
+/* The commands of one connection take effect in their order: what was sent before must be placed
+ * before, even within one pipeline, whose calls are of one time. Only known ones bind: an
+ * unknown one may take effect late. */
+static void link_order(struct search *s)
 {
-    uint64_t *seen = mem_alloc(((size_t)count * SIM_STATE_WORDS + 1) * sizeof seen[0]);
-    size_t seen_count = 0;
+    uint32_t count = s->known_count + s->unknown_count, newest = 0;
+    struct sent *sent = mem_alloc((count + 1) * sizeof sent[0]);
 
     for (uint32_t i = 0; i < count; i++) {
-        for (unsigned k = 0; k < SIM_STATE_WORDS && s->ops[i].outcome == SIM_OP_OK; k++) {
-            seen[seen_count++] = s->ops[i].r[k];
+        bool known = i < s->known_count;
+        uint32_t pos = known ? i : i - s->known_count;
+
+        sent[i] = (struct sent){known ? s->known[pos] : s->unknown[pos], pos};
+    }
+    qsort(sent, count, sizeof sent[0], by_conn);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0 && sent[i].call->conn != sent[i - 1].call->conn) {
+            newest = 0;
+        }
+        if (sent[i].call->known) {
+            s->known_after[sent[i].pos] = newest;
+            newest = sent[i].pos + 1;
+        } else {
+            s->unknown_after[sent[i].pos] = newest;
         }
     }
-    qsort(seen, seen_count, sizeof seen[0], by_value);
-    for (uint32_t i = 0; i < count; i++) {
-        struct sim_op *op = &s->ops[i];
+    mem_free(sent);
+}
 
-        if (!sim_op_writes(op->kind) || op->kind == SIM_OP_INCRBY || op->kind == SIM_OP_APPEND) {
-            continue;
+static uint64_t class_of(const struct sim_call *c)
+{
+    uint64_t h = hash64_mix(c->cmd->id, c->return_us);
+
+    for (uint32_t i = 1; i < c->word_count; i++) {
+        h = hash64_mix(h, c->words[i]);
+    }
+    return hash64_mix(h, c->place) | 1;
+}
+
+static void link_alike(struct search *s)
+{
+    for (uint32_t i = 0; i < s->unknown_count; i++) {
+        s->unknown_class[i] = class_of(s->unknown[i]);
+        if (s->unknown[i]->return_us != UINT64_MAX) {
+            s->bound[s->bound_count++] = i;
         }
-        for (unsigned k = 0; k < ARRAY_COUNT(op->a); k++) {
-            if (bsearch(&op->a[k], seen, seen_count, sizeof seen[0], by_value) == NULL) {
-                op->a[k] = value_unseen;
+        for (uint32_t k = i; k > 0 && s->alike[i] == 0; k--) {
+            s->alike[i] = s->unknown_class[k - 1] == s->unknown_class[i] ? k : 0;
+        }
+    }
+}
+
+/* --- values still to be read --- */
+
+/* By what a value is told from others: 0: nothing. */
+static uint32_t identity(const struct search *s, uint32_t blob)
+{
+    struct slice text;
+    const uint8_t *end;
+
+    if (s->values.kind == SIM_VALUES_ANY || blob == 0) {
+        return 0;
+    }
+    if (s->values.kind == SIM_VALUES_LISTS) {
+        text = sim_blob_get(&s->m->blobs, blob);
+        end = text.len == 0 ? NULL : memchr(text.data, s->values.end, text.len);
+        if (end == NULL) {
+            return 0;
+        }
+        text.len = (size_t)(end - text.data) + 1;
+        blob = sim_blob_find(&s->m->blobs, text);
+    }
+    return blob <= s->blobs ? blob : 0;
+}
+
+/* c is placed, or is not any more. */
+static void count_values(struct search *s, const struct sim_call *c, bool placed)
+{
+    uint32_t by = placed ? UINT32_MAX : 1; /* modulo 2^32: minus one */
+
+    if (s->values.kind == SIM_VALUES_ANY) {
+        return;
+    }
+    for (uint32_t i = 0; i < c->item_count; i++) {
+        s->reads_left[identity(s, c->items[i].blob)] += by;
+    }
+    for (uint32_t w = c->cmd->id == SIM_APPEND ? 2 : c->cmd->value; w > 0 && w < c->word_count;
+         w = c->cmd->value_step == 0 ? 0 : w + c->cmd->value_step) {
+        s->writes_left[identity(s, c->words[w])] += by;
+    }
+}
+
+static bool holds(const struct search *s, const struct sim_state *state, uint32_t id)
+{
+    for (uint32_t i = 0; i < s->m->keys; i++) {
+        uint32_t value = state->key[i].value;
+
+        if ((value & 1) == 0 && value != 0 && identity(s, value >> 1) == id) {
+            return true;
+        }
+        if ((value & 1) != 0) {
+            struct slice packed = sim_blob_get(&s->m->blobs, value >> 1);
+
+            for (size_t at = 4; at < packed.len; at += 8) {
+                uint32_t blob;
+
+                memcpy(&blob, packed.data + at, sizeof blob);
+                if (identity(s, blob) == id) {
+                    return true;
+                }
             }
         }
     }
-    mem_free(seen);
+    return false;
 }
 
-/* Equal: two unknown ops have the same effect at any time. */
-static uint64_t class_of(const struct sim_op *op)
+static bool misses(const struct search *s, uint32_t id, const struct sim_state *after)
 {
-    enum sim_op_kind kind = op->kind;
-
-    if (kind == SIM_OP_APPEND) { /* its token is in every later chain */
-        return hash64_mix(kind, op->id);
-    }
-    if (kind == SIM_OP_DEL || kind == SIM_OP_HDEL) {
-        return hash64_mix(kind, op->field);
-    }
-    if (kind == SIM_OP_GETSET) {
-        kind = SIM_OP_SET;
-    } else if (kind == SIM_OP_SET_NX) {
-        kind = SIM_OP_SETNX;
-    }
-    return hash64_mix(hash64_mix(kind, op->field),
-                      hash64_mix(op->a[0], kind == SIM_OP_MSET ? op->a[1] : 0));
+    return id != 0 && s->reads_left[id] > 0 && s->writes_left[id] == 0 && !holds(s, after, id);
 }
 
-enum { CLIENTS_TRACKED = 64 };
-
-/* The commands of one connection take effect in their order: what a client asked before must
- * be placed before, even within one pipeline, whose calls are of one time. Only known ops
- * bind: an unknown one may take effect late. */
-static void link_order(struct search *s)
+/* Does this step give up a value that somebody is still to read, and nobody to write? c
+ * itself may be who reads it. */
+static bool gives_up(struct search *s, const struct sim_call *c, const struct sim_state *after)
 {
-    uint32_t newest[CLIENTS_TRACKED] = {0};
-    uint32_t k = 0;
+    bool lost = false;
 
-    if (s->known_count == 0 || s->known[0]->client == SIM_CLIENT_ANY) {
-        return;
+    if (s->values.kind == SIM_VALUES_ANY) {
+        return false;
     }
-    for (uint32_t i = 0; i < s->known_count; i++) {
-        uint32_t client = s->known[i]->client % CLIENTS_TRACKED;
+    count_values(s, c, true);
+    for (uint32_t i = 0; i < s->m->keys && !lost; i++) {
+        uint32_t value = s->at.state.key[i].value;
 
-        while (k < s->unknown_count && by_call(&s->unknown[k], &s->known[i]) < 0) {
-            s->unknown_after[k] = newest[s->unknown[k]->client % CLIENTS_TRACKED];
-            k++;
+        if (value == 0 || value == after->key[i].value) {
+            continue;
         }
-        s->known_after[i] = newest[client];
-        newest[client] = i + 1;
+        if ((value & 1) == 0) {
+            lost = misses(s, identity(s, value >> 1), after);
+        } else {
+            struct slice packed = sim_blob_get(&s->m->blobs, value >> 1);
+
+            for (size_t at = 4; at < packed.len && !lost; at += 8) {
+                uint32_t blob;
+
+                memcpy(&blob, packed.data + at, sizeof blob);
+                lost = misses(s, identity(s, blob), after);
+            }
+        }
     }
-    for (; k < s->unknown_count; k++) {
-        s->unknown_after[k] = newest[s->unknown[k]->client % CLIENTS_TRACKED];
+    count_values(s, c, false);
+    return lost;
+}
+
+static void search_begin(struct search *s, const struct sim_linear_input *in)
+{
+    const struct sim_call *calls = in->calls;
+    uint32_t count = in->count;
+
+    s->values = in->values;
+    s->blobs = s->m->blobs.count;
+    s->reads_left = mem_zalloc((s->blobs + 1) * sizeof s->reads_left[0]);
+    s->writes_left = mem_zalloc((s->blobs + 1) * sizeof s->writes_left[0]);
+    s->known = mem_alloc((count + 1) * sizeof(void *));
+    s->unknown = mem_alloc((count + 1) * sizeof(void *));
+    for (uint32_t i = 0; i < count; i++) {
+        if (calls[i].known) {
+            s->known[s->known_count++] = &calls[i];
+        } else {
+            s->unknown[s->unknown_count++] = &calls[i];
+        }
+        count_values(s, &calls[i], false);
     }
+    qsort(s->known, s->known_count, sizeof(void *), by_call);
+    qsort(s->unknown, s->unknown_count, sizeof(void *), by_call);
+    s->known_placed = mem_zalloc(count + 1);
+    s->unknown_placed = mem_zalloc(count + 1);
+    s->known_after = mem_zalloc((count + 1) * sizeof s->known_after[0]);
+    s->unknown_after = mem_zalloc((count + 1) * sizeof s->unknown_after[0]);
+    s->bound = mem_zalloc((count + 1) * sizeof s->bound[0]);
+    s->alike = mem_zalloc((count + 1) * sizeof s->alike[0]);
+    s->unknown_class = mem_zalloc((count + 1) * sizeof s->unknown_class[0]);
+    s->seen.words = 1 + (s->unknown_count + 63) / 64;
+    s->used = mem_zalloc(s->seen.words * sizeof s->used[0]);
+    link_order(s);
+    link_alike(s);
+}
+
+static void search_end(struct search *s)
+{
+    mem_free(s->known);
+    mem_free(s->unknown);
+    mem_free(s->known_placed);
+    mem_free(s->unknown_placed);
+    mem_free(s->known_after);
+    mem_free(s->unknown_after);
+    mem_free(s->alike);
+    mem_free(s->bound);
+    mem_free(s->unknown_class);
+    mem_free(s->used);
+    mem_free(s->seen.at);
+    mem_free(s->steps);
+    mem_free(s->cands);
+    mem_free(s->reads_left);
+    mem_free(s->writes_left);
+}
+
+/* A call may come next if it was called before every unplaced known one returned. */
+static uint64_t earliest_return(const struct search *s, const struct sim_call **which)
+{
+    uint64_t least = UINT64_MAX;
+
+    *which = NULL;
+    for (uint32_t i = s->at.first; i < s->known_count && s->known[i]->call_us <= least; i++) {
+        if (!s->known_placed[i] && s->known[i]->return_us < least) {
+            least = s->known[i]->return_us;
+            *which = s->known[i];
+        }
+    }
+    return least;
 }
 
 static bool in_order(const struct search *s, uint32_t after)
@@ -201,238 +385,158 @@ static bool in_order(const struct search *s, uint32_t after)
     return after == 0 || s->known_placed[after - 1];
 }
 
-static void search_begin(struct search *s, const struct sim_op *ops, uint32_t count)
-{
-    s->ops = mem_alloc(((size_t)count + 1) * sizeof s->ops[0]);
-    for (uint32_t i = 0; i < count; i++) {
-        s->ops[i] = ops[i];
-    }
-    merge_unseen(s, count);
-    s->known = mem_alloc(count * sizeof s->known[0]);
-    s->unknown = mem_alloc(count * sizeof s->unknown[0]);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sim_op *op = &s->ops[i];
-
-        if (op->outcome == SIM_OP_OK) {
-            s->known[s->known_count++] = op;
-            if (op->kind == SIM_OP_TEXT && op->r[1] > s->longest) {
-                s->longest = op->r[1];
-            }
-        } else if (op->outcome != SIM_OP_FAIL && sim_op_writes(op->kind)) {
-            s->unknown[s->unknown_count++] = op;
-        }
-    }
-    if (s->known_count > 0) {
-        qsort(s->known, s->known_count, sizeof s->known[0], by_call);
-    }
-    if (s->unknown_count > 0) {
-        qsort(s->unknown, s->unknown_count, sizeof s->unknown[0], by_call);
-    }
-    s->known_placed = mem_zalloc(count);
-    s->unknown_placed = mem_zalloc(count);
-    s->unknown_class = mem_zalloc(count * sizeof s->unknown_class[0]);
-    s->known_after = mem_zalloc(count * sizeof s->known_after[0]);
-    s->unknown_after = mem_zalloc(count * sizeof s->unknown_after[0]);
-    link_order(s);
-    for (uint32_t i = 0; i < s->unknown_count; i++) {
-        s->unknown_class[i] = class_of(s->unknown[i]);
-    }
-}
-
-static void search_end(struct search *s)
-{
-    mem_free(s->ops);
-    mem_free(s->known);
-    mem_free(s->unknown);
-    mem_free(s->known_placed);
-    mem_free(s->unknown_placed);
-    mem_free(s->unknown_class);
-    mem_free(s->known_after);
-    mem_free(s->unknown_after);
-    mem_free(s->seen.at);
-}
-
-/* An op may come next if it was called before every unplaced known op returned. */
-static uint64_t earliest_return(const struct search *s)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (uint32_t i = s->first; i < s->known_count && s->known[i]->invoke_us <= least; i++) {
-        if (!s->known_placed[i] && s->known[i]->return_us < least) {
-            least = s->known[i]->return_us;
-        }
-    }
-    return least;
-}
-
 static bool earlier_alike(const struct search *s, uint32_t pos)
 {
-    for (uint32_t i = 0; i < pos; i++) {
-        if (!s->unknown_placed[i] && s->unknown_class[i] == s->unknown_class[pos] &&
-            in_order(s, s->unknown_after[i])) {
+    for (uint32_t i = s->alike[pos]; i > 0; i = s->alike[i - 1]) {
+        if (!s->unknown_placed[i - 1] && in_order(s, s->unknown_after[i - 1])) {
             return true;
         }
     }
     return false;
 }
 
-/* last: the class of the op placed last if it was unknown: it decides which moves are
- * pointless now. */
-static uint64_t fingerprint(const struct search *s, const struct sim_state *state, uint64_t last)
+static size_t state_bytes(const struct search *s)
 {
-    return hash64_mix(s->placed_hash + last,
-                      hash64_mix(state->s[0], hash64_mix(state->s[1], state->s[2])));
+    return s->m->keys * sizeof s->at.state.key[0];
 }
 
-/* Strings only grow: where a token was read is where it was appended, and one that was
- * never read came after the longest text. */
-static bool place_fits(const struct search *s, const struct sim_op *op)
+static bool same_state(const struct search *s, const struct sim_state *a, const struct sim_state *b)
 {
-    if (op->kind != SIM_OP_APPEND || s->longest == 0) {
-        return true;
-    }
-    return op->place != 0 ? s->state.s[1] == op->place - 1 : s->state.s[1] >= s->longest;
+    return memcmp(a, b, state_bytes(s)) == 0;
 }
 
-/* An unknown write right after another one that it overwrites: then the earlier one
- * explains nothing, and the search without it is made anyway. Equal increments commute:
- * one order is enough. */
-static bool pointless(const struct search *s, uint32_t pos)
+/* Run c on a copy of from; false: it does not fit, or these keys cannot be what has expired. */
+static bool run(const struct search *s, const struct sim_call *c, unsigned gone,
+                const struct sim_state *from, struct sim_state *to)
 {
-    const struct sim_op *op = s->unknown[pos];
-    const struct sim_op *last;
+    unsigned must, may;
 
-    if (!s->last_unknown) {
+    *to = *from;
+    may = sim_model_gone(s->m, c, to, &must);
+    return (gone & ~may) == 0 && (must & ~gone) == 0 && sim_model_step(s->m, c, gone, to);
+}
+
+/* Does this placement, right behind an unknown one, not need that one? Then the same is reached
+ * without it, or with it later. */
+static bool unneeded(const struct search *s, const struct sim_call *c, unsigned gone,
+                     const struct sim_state *after)
+{
+    const struct newest *n = &s->at.newest;
+    const struct sim_call *last;
+    struct sim_state without, swapped;
+
+    if (!n->unknown || !run(s, c, gone, &n->before, &without)) {
         return false;
     }
-    last = s->unknown[s->last];
-    switch (op->kind) {
-    case SIM_OP_SET:
-    case SIM_OP_GETSET:
-    case SIM_OP_DEL:
-    case SIM_OP_MSET:
+    if (!c->known && same_state(s, &without, after)) {
         return true;
-    case SIM_OP_HSET:
-    case SIM_OP_HDEL:
-        return last->field >= op->field; /* of one field, or of two in the other order */
-    case SIM_OP_INCRBY:
-        return last->a[0] > op->a[0];
-    case SIM_OP_SET_FIRST:
-        return last->kind == SIM_OP_SET_FIRST;
-    case SIM_OP_SETNX:
-    case SIM_OP_SET_NX:
-    case SIM_OP_APPEND:
-    case SIM_OP_GET:
-    case SIM_OP_COUNT:
-    case SIM_OP_TEXT:
-    case SIM_OP_STRLEN:
-    case SIM_OP_HGET:
-    case SIM_OP_HMGET:
-    case SIM_OP_MGET:
-    case SIM_OP_KINDS:
-        break;
     }
-    return false;
-}
-
-static void use(struct search *s, uint32_t pos, bool on)
-{
-    uint64_t bit = 1ULL << (pos % 64);
-
-    s->unknown_placed[pos] = on;
-    if (on) {
-        s->used[pos / 64] |= bit;
-    } else {
-        s->used[pos / 64] &= ~bit;
-    }
-}
-
-/* Try one candidate; true: placed, state moved on. */
-static bool try_place(struct search *s, bool unknown, uint32_t pos)
-{
-    const struct sim_op *op = unknown ? s->unknown[pos] : s->known[pos];
-    struct sim_state next = s->state;
-    uint64_t mark = unknown ? 0 : hash64_mix(0x0b5e55ed, op->id);
-
-    if (!in_order(s, unknown ? s->unknown_after[pos] : s->known_after[pos]) || !place_fits(s, op) ||
-        !sim_model_step(&next, op)) {
+    last = s->unknown[n->pos];
+    if (c->known ? c->call_us > last->return_us : by_call(&c, &last) > 0) {
         return false;
     }
-    if (unknown && (memcmp(&next, &s->state, sizeof next) == 0 || pointless(s, pos))) {
-        return false; /* without effect it explains nothing */
+    return run(s, last, n->gone, &without, &swapped) && same_state(s, &swapped, after);
+}
+
+static bool place_fits(const struct search *s, const struct sim_call *c)
+{
+    uint32_t value;
+
+    if (c->place == 0) {
+        return true;
     }
+    value = s->at.state.key[c->key[0]].value;
+    return (value == 0 ? 0 : sim_blob_get(&s->m->blobs, value >> 1).len) == c->place - 1;
+}
+
+static uint64_t fingerprint(const struct search *s)
+{
+    uint64_t h = hash64_mix(s->placed_hash, hash64(&s->at.state, state_bytes(s)));
+
+    if (s->at.newest.unknown) { /* it decides what is unneeded from here on */
+        h = hash64_mix(h, hash64_mix(s->unknown_class[s->at.newest.pos],
+                                     hash64(&s->at.newest.before, state_bytes(s))));
+    }
+    return h;
+}
+
+static void mark(struct search *s, bool unknown, uint32_t pos, bool on)
+{
+    count_values(s, unknown ? s->unknown[pos] : s->known[pos], on);
     if (unknown) {
-        use(s, pos, true);
+        uint64_t bit = 1ULL << (pos % 64);
+
+        s->unknown_placed[pos] = on;
+        s->used[pos / 64] = on ? s->used[pos / 64] | bit : s->used[pos / 64] & ~bit;
+    } else {
+        s->known_placed[pos] = on;
+        s->placed = on ? s->placed + 1 : s->placed - 1;
+        s->placed_hash ^= hash64_mix(0x0b5e55ed, pos);
     }
-    s->placed_hash ^= mark;
-    if (!seen_insert(&s->seen, fingerprint(s, &next, unknown ? s->unknown_class[pos] : 0),
-                     s->used)) {
-        s->placed_hash ^= mark;
-        if (unknown) {
-            use(s, pos, false);
-        }
+}
+
+/* Try one candidate with these keys gone; true: placed, state moved on. */
+static bool try_place(struct search *s, bool unknown, uint32_t pos, unsigned gone)
+{
+    const struct sim_call *c = unknown ? s->unknown[pos] : s->known[pos];
+    struct place before;
+    struct sim_state next;
+
+    s->tries++;
+    if (!run(s, c, gone, &s->at.state, &next) || (unknown && same_state(s, &next, &s->at.state)) ||
+        unneeded(s, c, gone, &next) || gives_up(s, c, &next)) {
         return false;
     }
-    s->state = next;
-    s->last_unknown = unknown;
-    s->last = pos;
-    if (!unknown) {
-        s->known_placed[pos] = true;
-        s->placed++;
-        while (s->first < s->known_count && s->known_placed[s->first]) {
-            s->first++;
-        }
+    before = s->at;
+    s->at.newest.unknown = unknown;
+    if (unknown) {
+        s->at.newest.pos = pos;
+        s->at.newest.gone = gone;
+        s->at.newest.before = before.state;
+    } else if (c->call_us > before.latest_call) {
+        s->at.latest_call = c->call_us;
+    }
+    s->at.state = next;
+    mark(s, unknown, pos, true);
+    if (!seen_insert(&s->seen, fingerprint(s), s->used)) {
+        mark(s, unknown, pos, false);
+        s->at = before;
+        return false;
+    }
+    while (s->at.first < s->known_count && s->known_placed[s->at.first]) {
+        s->at.first++;
     }
     return true;
 }
 
-static void take_back(struct search *s, const struct step *step)
+/* The n-th subset of the bits in `of`; false: there are fewer. */
+static bool nth_subset(unsigned of, uint32_t n, unsigned *out)
 {
-    s->state = step->before;
-    s->first = step->first_before;
-    s->last = step->last_before;
-    s->last_unknown = step->last_unknown_before;
-    if (step->unknown) {
-        use(s, step->op, false);
-    } else {
-        s->placed_hash ^= hash64_mix(0x0b5e55ed, s->known[step->op]->id);
-        s->known_placed[step->op] = false;
-        s->placed--;
+    *out = 0;
+    for (unsigned bit = 1; bit <= of && n > 0; bit <<= 1) {
+        if ((of & bit) != 0) {
+            *out |= (n & 1) != 0 ? bit : 0;
+            n >>= 1;
+        }
     }
+    return n == 0;
 }
 
-/* The next placement from candidate *next on; false: none is left. */
-static bool advance(struct search *s, struct step *step)
+/* Every choice of what has expired for this candidate, from step->branch on. */
+static bool try_branches(struct search *s, struct step *step, bool unknown, uint32_t pos)
 {
-    uint64_t limit = earliest_return(s);
+    const struct sim_call *c = unknown ? s->unknown[pos] : s->known[pos];
+    struct sim_state state = s->at.state;
+    unsigned must, may, part;
 
-    step->before = s->state;
-    step->first_before = s->first;
-    step->last_before = s->last;
-    step->last_unknown_before = s->last_unknown;
-    while (step->next < s->known_count - s->first) {
-        uint32_t pos = s->first + step->next;
-
-        if (s->known[pos]->invoke_us > limit) {
-            step->next = s->known_count - s->first;
-            break;
-        }
-        step->next++;
-        if (!s->known_placed[pos] && try_place(s, false, pos)) {
-            step->unknown = false;
-            step->op = pos;
-            return true;
-        }
+    if (!in_order(s, unknown ? s->unknown_after[pos] : s->known_after[pos]) || !place_fits(s, c)) {
+        return false;
     }
-    while (step->next < s->known_count - s->first + s->unknown_count) {
-        uint32_t pos = step->next - (s->known_count - s->first);
-
-        step->next++;
-        if (s->unknown[pos]->invoke_us > limit) {
-            return false;
-        }
-        if (!s->unknown_placed[pos] && !earlier_alike(s, pos) && try_place(s, true, pos)) {
-            step->unknown = true;
+    may = sim_model_gone(s->m, c, &state, &must);
+    while (nth_subset(may & ~must, step->branch, &part)) {
+        step->branch++;
+        if (try_place(s, unknown, pos, part | must)) {
+            step->unknown = unknown;
             step->op = pos;
             return true;
         }
@@ -440,97 +544,161 @@ static bool advance(struct search *s, struct step *step)
     return false;
 }
 
-static void note_progress(const struct search *s, struct sim_linear_report *report)
+/* The next placement from the step's candidate on; false: none is left. */
+static bool advance(struct search *s, struct step *step)
 {
-    uint64_t least = UINT64_MAX;
-
-    if (s->placed < report->placed_most && report->stuck_id != 0) {
-        return;
-    }
-    report->placed_most = s->placed;
-    report->stuck_id = 0;
-    for (uint32_t i = s->first; i < s->known_count && s->known[i]->invoke_us <= least; i++) {
-        if (!s->known_placed[i] && s->known[i]->return_us < least) {
-            least = s->known[i]->return_us;
-            report->stuck_id = s->known[i]->id;
+    for (; step->next < step->cand_count; step->next++, step->branch = 0) {
+        if (try_branches(s, step, false, s->cands[step->cand + step->next])) {
+            return true;
         }
     }
+    for (; step->next < step->cand_count + s->unknown_count && !step->forced;
+         step->next++, step->branch = 0) {
+        uint32_t pos = step->next - step->cand_count;
+
+        if (s->unknown[pos]->call_us > step->limit) {
+            return false;
+        }
+        if (!s->unknown_placed[pos] && s->at.latest_call <= s->unknown[pos]->return_us &&
+            !earlier_alike(s, pos) && try_branches(s, step, true, pos)) {
+            return true;
+        }
+    }
+    return false;
 }
 
-enum sim_verdict sim_check_linear(const struct sim_op *ops, uint32_t count,
-                                  struct sim_linear_report *report)
+/* Once c is placed, is it too late for an unknown one that had to happen by a certain time? */
+static bool comes_too_soon(const struct search *s, const struct sim_call *c)
 {
-    struct search s = {0};
-    struct step *steps;
-    uint32_t depth = 0;
-    enum sim_verdict verdict = SIM_NOT_LINEAR;
+    for (uint32_t i = 0; i < s->bound_count; i++) {
+        const struct sim_call *u = s->unknown[s->bound[i]];
+
+        if (u->return_us < c->call_us && u->return_us >= s->at.latest_call &&
+            !s->unknown_placed[s->bound[i]]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whatever it found, by its reply it changed nothing. */
+static bool changed_nothing(const struct sim_call *c)
+{
+    enum sim_command_id id = c->cmd->id;
+    const struct sim_item *said = &c->items[0];
+
+    if ((c->cmd->flags & SIM_COMMAND_WRITES) == 0 || said->kind == SIM_ITEM_ERROR) {
+        return true;
+    }
+    if (said->kind == SIM_ITEM_NULL) {
+        return id == SIM_SET && c->word_count == 4; /* NX or XX */
+    }
+    return said->kind == SIM_ITEM_INT && said->n == 0 &&
+           (id == SIM_DEL || id == SIM_UNLINK || id == SIM_HDEL || id == SIM_SETNX ||
+            id == SIM_MSETNX || id == SIM_HSETNX || id == SIM_COPY || id == SIM_RENAMENX ||
+            (id >= SIM_EXPIRE && id <= SIM_PERSIST));
+}
+
+/* It fits as things are, and changes nothing, now or later. */
+static bool is_idle(const struct search *s, const struct sim_call *c)
+{
+    struct sim_state next;
+
+    return changed_nothing(c) && !comes_too_soon(s, c) && place_fits(s, c) &&
+           run(s, c, 0, &s->at.state, &next) && same_state(s, &next, &s->at.state);
+}
+
+/* Known calls that may come next, by their returns: replies come about in the order of what
+ * they tell. */
+static void list_candidates(struct search *s, struct step *step)
+{
+    step->cand = s->cand_count;
+    for (uint32_t pos = s->at.first; pos < s->known_count; pos++) {
+        const struct sim_call *c = s->known[pos];
+        uint32_t at = s->cand_count;
+
+        if (c->call_us > step->limit) {
+            break;
+        }
+        if (s->known_placed[pos] || !in_order(s, s->known_after[pos])) {
+            continue;
+        }
+        if (s->cand_count == s->cand_cap) {
+            s->cand_cap = s->cand_cap == 0 ? 256 : s->cand_cap * 2;
+            s->cands = mem_realloc(s->cands, s->cand_cap * sizeof s->cands[0]);
+        }
+        if (is_idle(s, c)) {
+            s->cands[step->cand] = pos;
+            s->cand_count = step->cand + 1;
+            step->forced = true;
+            break;
+        }
+        while (at > step->cand && s->known[s->cands[at - 1]]->return_us > c->return_us) {
+            s->cands[at] = s->cands[at - 1];
+            at--;
+        }
+        s->cands[at] = pos;
+        s->cand_count++;
+    }
+    step->cand_count = s->cand_count - step->cand;
+}
+
+static struct step *new_step(struct search *s, struct sim_linear_report *report)
+{
+    const struct sim_call *stuck;
+    struct step *step;
+
+    if (s->depth == s->step_cap) {
+        s->step_cap = s->step_cap == 0 ? 64 : s->step_cap * 2;
+        s->steps = mem_realloc(s->steps, s->step_cap * sizeof s->steps[0]);
+    }
+    step = &s->steps[s->depth++];
+    *step = (struct step){.before = s->at, .limit = earliest_return(s, &stuck)};
+    list_candidates(s, step);
+    if (s->placed > report->placed_most || report->stuck == NULL) {
+        report->placed_most = s->placed;
+        report->stuck = stuck;
+        report->state = s->at.state;
+    }
+    return step;
+}
+
+enum sim_linear_verdict sim_check_linear(struct sim_model *m, const struct sim_linear_input *in,
+                                         struct sim_linear_report *report)
+{
+    struct search s = {.m = m};
+    enum sim_linear_verdict verdict = SIM_NOT_LINEAR;
+    struct step *step;
 
     *report = (struct sim_linear_report){0};
-    search_begin(&s, ops, count);
+    search_begin(&s, in);
     report->known = s.known_count;
-    if (s.unknown_count > UNKNOWN_MAX) {
-        search_end(&s);
-        return SIM_LINEAR_UNDECIDED;
-    }
-    steps = mem_zalloc((count + 1) * sizeof steps[0]);
+    step = new_step(&s, report);
     for (;;) {
         if (s.placed == s.known_count) {
             verdict = SIM_LINEAR;
             break;
         }
-        if (s.seen.count > SIM_LINEAR_STATES_MAX) {
+        if (s.seen.count > in->states_max || s.tries / TRIES_OF_A_STATE > in->states_max) {
             verdict = SIM_LINEAR_UNDECIDED;
             break;
         }
-        if (advance(&s, &steps[depth])) {
-            note_progress(&s, report);
-            depth++;
-            CHECK(depth <= count);
-            steps[depth].next = 0;
+        if (advance(&s, step)) {
+            step = new_step(&s, report);
             continue;
         }
-        note_progress(&s, report);
-        if (depth == 0) {
+        s.cand_count = step->cand;
+        if (--s.depth == 0) {
             break;
         }
-        depth--;
-        take_back(&s, &steps[depth]);
+        step = &s.steps[s.depth - 1];
+        mark(&s, step->unknown, step->op, false);
+        s.at = step->before;
     }
     report->states = s.seen.count;
     if (verdict == SIM_LINEAR) {
-        report->stuck_id = 0;
+        report->stuck = NULL;
     }
-    mem_free(steps);
     search_end(&s);
     return verdict;
-}
-
-bool sim_check_acked_counter(const struct sim_op *ops, uint32_t count, struct diag *why)
-{
-    const struct sim_op *last = NULL;
-    uint64_t least = 0, most = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (ops[i].kind == SIM_OP_COUNT && ops[i].outcome == SIM_OP_OK &&
-            (last == NULL || ops[i].invoke_us > last->invoke_us)) {
-            last = &ops[i];
-        }
-    }
-    if (last == NULL) {
-        return true;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (ops[i].kind != SIM_OP_INCRBY || ops[i].outcome == SIM_OP_FAIL) {
-            continue;
-        }
-        most += ops[i].invoke_us <= last->return_us ? ops[i].a[0] : 0;
-        if (ops[i].outcome == SIM_OP_OK && ops[i].return_us < last->invoke_us) {
-            least += ops[i].a[0];
-        }
-    }
-    if (last->r[0] < least || last->r[0] > most) {
-        diag_set(why, "counter reads %lu; acknowledged %lu, sent %lu", last->r[0], least, most);
-        return false;
-    }
-    return true;
 }

@@ -1,24 +1,38 @@
 #include "sim/sim_client.h"
 
+#include "sim/sim_command.h"
 #include "sim/sim_world.h"
 
 #include <stdio.h>
 
-enum { VALUES_PER_OP = 4, RECONNECT_US = 20000 };
+enum {
+    RECONNECT_US = 20000,
+    HEALTHY_PIPELINE_MAX = 32,
+    OPS_MANY = 20000,
+    BYTES_MANY = 24 << 20,
+    THINK_LONG_US = 400000,
+    NOBODY = UINT32_MAX
+};
 
-static void act_event(struct sim_world *w, uint64_t client, uint64_t unused);
+static void act_event(struct sim_world *w, uint64_t client, uint64_t link);
 
 void sim_client_init(struct sim_world *w, uint32_t id)
 {
     w->clients[id] = (struct sim_client){.id = id, .rng = sim_dice(w, SIM_FOR_CLIENT, id)};
+    for (uint32_t i = 0; i < SIM_PIPES_MAX; i++) {
+        w->clients[id].link[i].wish = SIM_HOSTS_MAX;
+    }
 }
 
 void sim_client_free(struct sim_client *c)
 {
-    buf_free(&c->in);
+    for (uint32_t i = 0; i < SIM_PIPES_MAX; i++) {
+        buf_free(&c->link[i].in);
+        mem_free(c->link[i].waiting);
+    }
 }
 
-enum sim_family sim_object_family(const struct sim_world *w, uint32_t object)
+static enum sim_family family_of(const struct sim_world *w, uint32_t object)
 {
     uint64_t total = 0;
     uint64_t at;
@@ -39,523 +53,574 @@ enum sim_family sim_object_family(const struct sim_world *w, uint32_t object)
 
 bool sim_client_quiet(const struct sim_client *c)
 {
-    return c->waiting_count == 0;
+    for (uint32_t i = 0; i < SIM_PIPES_MAX; i++) {
+        if (c->link[i].waiting_count > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static void act_in(struct sim_world *w, struct sim_client *c, uint64_t us)
+bool sim_client_has_read(const struct sim_world *w, const struct sim_client *c)
 {
-    if (!c->acting) {
-        c->acting = true;
-        sim_in(w, us, act_event, c->id, 0);
+    return c->reads_done * w->opt.clients + c->id >= w->opt.keys && sim_client_quiet(c);
+}
+
+static uint32_t link_number(const struct sim_client *c, const struct sim_pipe *l)
+{
+    return (uint32_t)(l - c->link);
+}
+
+static void act_in(struct sim_world *w, struct sim_client *c, struct sim_pipe *l, uint64_t us)
+{
+    if (!l->acting) {
+        l->acting = true;
+        sim_in(w, us, act_event, c->id, link_number(c, l));
     }
 }
 
 void sim_client_wake(struct sim_world *w, struct sim_client *c)
 {
-    act_in(w, c, prng_below(&c->rng, 1000));
+    if (w->phase > SIM_FAULTS) {
+        sim_net_client_reading(w, c->id, true); /* nobody is lazy any more */
+    }
+    for (uint32_t i = 0; i < w->opt.habits.links; i++) {
+        act_in(w, c, &c->link[i], prng_below(&c->rng, 1000));
+    }
+}
+
+static bool must_succeed(const struct sim_world *w, const struct sim_pipe *l,
+                         const struct sim_op *op)
+{
+    return sim_live_must_succeed(w, l->host, op->call_us);
+}
+
+static void say_op(const struct sim_world *w, const struct sim_op *op)
+{
+    struct buf text = {0};
+
+    if (w->opt.log >= SIM_LOG_OPS) {
+        sim_history_put_op(&text, &w->history, op, 60);
+        sim_say(w, SIM_LOG_OPS, "c%u op %u %lu.%lu: %.*s", op->client, op->id, op->name >> 32,
+                op->name & UINT32_MAX, (int)text.len, (const char *)text.data);
+        buf_free(&text);
+    }
+}
+
+/* --- a connection and its end --- */
+
+static void drop_link(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
+{
+    for (uint32_t i = 0; i < l->waiting_count; i++) {
+        struct sim_op *op;
+
+        if (l->waiting[i] == NOBODY) {
+            continue;
+        }
+        op = &w->history.ops[l->waiting[i]];
+        op->outcome = SIM_OP_LOST;
+        say_op(w, op);
+        if (must_succeed(w, l, op) && !l->gone_by_itself) {
+            struct buf text = {0};
+
+            sim_history_put_op(&text, &w->history, op, 60);
+            sim_found(w, "op %u was not answered in a healthy cluster: %.*s", op->id, (int)text.len,
+                      (const char *)text.data);
+            buf_free(&text);
+        }
+    }
+    l->waiting_count = 0;
+    l->state = SIM_PIPE_IDLE;
+    l->in.len = 0;
+    l->leaving = l->gone_by_itself = l->follows = false;
+    l->tries++;
+    act_in(w, c, l, 1 + prng_below(&c->rng, RECONNECT_US));
+}
+
+static void leave(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
+{
+    sim_net_client_close(w, l->conn);
+    drop_link(w, c, l);
+}
+
+struct link_at {
+    struct sim_client *c;
+    struct sim_pipe *l;
+};
+/* An event about a link carries client << 8 | link. */
+static struct link_at link_of(struct sim_world *w, uint64_t client_link)
+{
+    struct sim_client *c = &w->clients[client_link >> 8];
+
+    return (struct link_at){c, &c->link[client_link & 0xff]};
+}
+
+static uint64_t link_name(const struct sim_client *c, const struct sim_pipe *l)
+{
+    return (uint64_t)c->id << 8 | link_number(c, l);
+}
+
+static void timeout_event(struct sim_world *w, uint64_t client_link, uint64_t tries)
+{
+    struct link_at at = link_of(w, client_link);
+
+    if (at.l->tries != tries || at.l->state == SIM_PIPE_IDLE ||
+        (at.l->state == SIM_PIPE_OPEN && at.l->waiting_count == 0)) {
+        return;
+    }
+    sim_say(w, SIM_LOG_FULL, "c%u gives up on its connection", at.c->id);
+    leave(w, at.c, at.l);
+}
+
+static void hasty_event(struct sim_world *w, uint64_t client_link, uint64_t tries)
+{
+    struct link_at at = link_of(w, client_link);
+
+    if (at.l->tries == tries && at.l->state == SIM_PIPE_OPEN) {
+        sim_say(w, SIM_LOG_FULL, "c%u goes without waiting for its replies", at.c->id);
+        at.l->gone_by_itself = true;
+        leave(w, at.c, at.l);
+    }
+}
+
+/* Whatever became of the connection meanwhile. */
+static void read_again_event(struct sim_world *w, uint64_t client_link, uint64_t unused)
+{
+    struct link_at at = link_of(w, client_link);
+
+    (void)unused;
+    sim_net_client_reading(w, at.c->id, true);
+}
+
+static void dial(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
+{
+    l->host = sim_live_host(w, &c->rng);
+    if (l->wish < w->opt.hosts && w->phase <= SIM_FAULTS) {
+        l->host = l->wish;
+        l->follows = true;
+    } else {
+        l->follows = w->phase <= SIM_FAULTS && prng_chance(&c->rng, w->opt.habits.follows, 1000);
+    }
+    l->wish = SIM_HOSTS_MAX;
+    l->state = SIM_PIPE_DIALING;
+    l->tries++;
+    l->conn = sim_net_client_dial(w, c->id, l->host);
+    sim_in(w, 3000000, timeout_event, link_name(c, l), l->tries);
 }
 
 /* --- requests --- */
 
-static enum sim_op_kind pick_write(struct prng *p, enum sim_family family)
+static void expect(struct sim_pipe *l, uint32_t position)
 {
-    static const enum sim_op_kind reg[] = {SIM_OP_SET,    SIM_OP_SET,    SIM_OP_SETNX,
-                                           SIM_OP_SET_NX, SIM_OP_GETSET, SIM_OP_DEL};
-
-    switch (family) {
-    case SIM_REGISTER:
-        return reg[prng_below(p, ARRAY_COUNT(reg))];
-    case SIM_COUNTER:
-        return SIM_OP_INCRBY;
-    case SIM_STRING:
-        return SIM_OP_APPEND;
-    case SIM_HASH:
-        return prng_chance(p, 1, 4) ? SIM_OP_HDEL : SIM_OP_HSET;
-    case SIM_PAIR:
-        return prng_chance(p, 1, 4) ? SIM_OP_SET_FIRST : SIM_OP_MSET;
-    case SIM_FAMILY_COUNT:
-        break;
+    if (l->waiting_count == l->waiting_cap) {
+        l->waiting_cap = l->waiting_cap == 0 ? 16 : l->waiting_cap * 2;
+        l->waiting = mem_realloc(l->waiting, l->waiting_cap * sizeof l->waiting[0]);
     }
-    UNREACHABLE("family");
+    l->waiting[l->waiting_count++] = position;
 }
 
-static enum sim_op_kind pick_read(struct prng *p, enum sim_family family, bool whole)
+static bool fits_inline(struct slice words)
 {
-    bool part = !whole && prng_chance(p, 1, 2);
+    for (struct reader r = reader_of(words.data, words.len); reader_left(&r) > 0;) {
+        struct slice word = get_raw(&r, get_u32le(&r));
 
-    switch (family) {
-    case SIM_REGISTER:
-        return SIM_OP_GET;
-    case SIM_COUNTER:
-        return SIM_OP_COUNT;
-    case SIM_STRING:
-        return part ? SIM_OP_STRLEN : SIM_OP_TEXT;
-    case SIM_HASH:
-        return part ? SIM_OP_HGET : SIM_OP_HMGET;
-    case SIM_PAIR:
-        return SIM_OP_MGET;
-    case SIM_FAMILY_COUNT:
-        break;
-    }
-    UNREACHABLE("family");
-}
-
-static void put_arg(struct buf *b, struct slice arg)
-{
-    buf_printf(b, "$%zu\r\n", arg.len);
-    buf_append_slice(b, arg);
-    buf_append(b, "\r\n", 2);
-}
-
-/* A command of words; "%" stands for the next of the op's values. */
-static void put_command(const struct sim_world *w, struct buf *b, const struct sim_op *op,
-                        const char *words)
-{
-    struct buf args = {0}, value = {0};
-    unsigned argc = 0, next = 0;
-
-    for (const char *at = words; *at != 0;) {
-        size_t len = strcspn(at, " ");
-
-        value.len = 0;
-        if (len == 1 && at[0] == '%') {
-            sim_value_put(&value, op->a[next++], w->opt.value_bytes_max);
-        } else {
-            buf_append(&value, at, len);
-        }
-        put_arg(&args, buf_slice(&value));
-        argc++;
-        at += len + (at[len] == ' ');
-    }
-    buf_printf(b, "*%u\r\n", argc);
-    buf_append_slice(b, buf_slice(&args));
-    buf_free(&args);
-    buf_free(&value);
-}
-
-/* # the object, @ the field, = a number; % is left for put_command. */
-static const char *const op_words[SIM_OP_KINDS] = {
-    [SIM_OP_GET] = "GET reg:#",
-    [SIM_OP_SET] = "SET reg:# %",
-    [SIM_OP_SETNX] = "SETNX reg:# %",
-    [SIM_OP_SET_NX] = "SET reg:# % NX",
-    [SIM_OP_GETSET] = "SET reg:# % GET",
-    [SIM_OP_DEL] = "DEL reg:#",
-    [SIM_OP_INCRBY] = "INCRBY ctr:# =",
-    [SIM_OP_COUNT] = "GET ctr:#",
-    [SIM_OP_APPEND] = "APPEND str:# =,",
-    [SIM_OP_TEXT] = "GET str:#",
-    [SIM_OP_STRLEN] = "STRLEN str:#",
-    [SIM_OP_HSET] = "HSET hash:# f@ %",
-    [SIM_OP_HGET] = "HGET hash:# f@",
-    [SIM_OP_HDEL] = "HDEL hash:# f@",
-    [SIM_OP_HMGET] = "HMGET hash:# f0 f1 f2",
-    [SIM_OP_MSET] = "MSET {pair:#}a % {pair:#}b %",
-    [SIM_OP_MGET] = "MGET {pair:#}a {pair:#}b",
-    [SIM_OP_SET_FIRST] = "SET {pair:#}a %",
-};
-
-static void put_op(const struct sim_world *w, struct buf *b, const struct sim_op *op)
-{
-    struct buf words = {0};
-
-    for (const char *f = op_words[op->kind]; *f != 0; f++) {
-        if (*f == '#') {
-            buf_printf(&words, "%u", op->object);
-        } else if (*f == '@') {
-            buf_printf(&words, "%u", op->field);
-        } else if (*f == '=') {
-            buf_printf(&words, "%lu", op->a[0]);
-        } else {
-            put_u8(&words, (uint8_t)*f);
+        if (word.len == 0 || word.len > 1000 || memchr(word.data, '"', word.len) != NULL) {
+            return false;
         }
     }
-    put_u8(&words, 0);
-    put_command(w, b, op, (const char *)words.data);
-    buf_free(&words);
+    return true;
 }
 
-static struct sim_op *new_op(struct sim_world *w, struct sim_client *c, uint32_t object, bool last)
+/* Words as sim_workload_words gives them, as bytes for the wire. */
+static void encode(struct buf *out, struct slice words, bool as_line)
 {
-    enum sim_family family = sim_object_family(w, object);
-    bool read = last || prng_chance(&c->rng, w->opt.read_percent, 100);
+    unsigned count = 0;
+
+    for (struct reader r = reader_of(words.data, words.len); reader_left(&r) > 0; count++) {
+        (void)get_raw(&r, get_u32le(&r));
+    }
+    if (!as_line) {
+        buf_printf(out, "*%u\r\n", count);
+    }
+    for (struct reader r = reader_of(words.data, words.len); reader_left(&r) > 0;) {
+        struct slice word = get_raw(&r, get_u32le(&r));
+
+        if (as_line) {
+            buf_append_slice(out, word);
+            put_u8(out, ' ');
+        } else {
+            buf_printf(out, "$%zu\r\n", word.len);
+            buf_append_slice(out, word);
+            buf_append(out, "\r\n", 2);
+        }
+    }
+    if (as_line) {
+        buf_append(out, "\r\n", 2);
+    }
+}
+
+static struct sim_op *record(struct sim_world *w, struct sim_client *c, struct sim_pipe *l,
+                             struct slice words)
+{
     struct sim_op *op = sim_history_push(&w->history);
-    char token[24];
 
     op->client = c->id;
-    op->object = object;
-    op->kind = read ? pick_read(&c->rng, family, last) : pick_write(&c->rng, family);
-    op->field = family == SIM_HASH ? (uint8_t)prng_below(&c->rng, 3) : 0;
-    op->invoke_us = w->now_us;
-    op->a[0] = (uint64_t)op->id * VALUES_PER_OP;
-    op->a[1] = op->a[0] + 1;
-    if (op->kind == SIM_OP_INCRBY) {
-        op->a[0] = prng_between(&c->rng, 1, 3);
-    } else if (op->kind == SIM_OP_APPEND) {
-        op->a[0] = op->id;
-        op->a[1] = (uint64_t)snprintf(token, sizeof token, "%lu,", op->a[0]);
+    op->conn = l->conn;
+    op->call_us = w->now_us;
+    for (struct reader r = reader_of(words.data, words.len); reader_left(&r) > 0;) {
+        sim_history_word(&w->history, get_raw(&r, get_u32le(&r)));
     }
     return op;
 }
 
-static bool must_succeed(const struct sim_world *w, const struct sim_op *op)
+static bool writes(const struct sim_history *h, const struct sim_op *op)
 {
-    return sim_live_must_succeed(w, w->clients[op->client].host, op->invoke_us);
-}
+    const struct sim_command *cmd = sim_command_find(sim_op_word(h, op, 0));
 
-static void drop_link(struct sim_world *w, struct sim_client *c)
-{
-    for (uint32_t i = 0; i < c->waiting_count; i++) {
-        struct sim_op *op;
-
-        if (c->waiting[i] == UINT32_MAX) {
-            continue;
-        }
-        op = &w->history.ops[c->waiting[i]];
-        op->outcome = SIM_OP_UNKNOWN;
-        if (must_succeed(w, op)) {
-            sim_found(w, "op %u %s was not answered in a healthy cluster", op->id,
-                      sim_op_name(op->kind));
-        }
-    }
-    c->waiting_count = 0;
-    c->link = SIM_CLIENT_IDLE;
-    c->in.len = 0;
-    c->tries++;
-    act_in(w, c, 1 + prng_below(&c->rng, RECONNECT_US));
-}
-
-static void timeout_event(struct sim_world *w, uint64_t client, uint64_t tries)
-{
-    struct sim_client *c = &w->clients[client];
-
-    if (c->tries != tries || c->link == SIM_CLIENT_IDLE) {
-        return;
-    }
-    if (c->link == SIM_CLIENT_CONNECTED && c->waiting_count == 0) {
-        return;
-    }
-    sim_say(w, SIM_LOG_FULL, "c%u gives up on its connection", c->id);
-    sim_net_client_close(w, c->conn);
-    drop_link(w, c);
+    return cmd == NULL || (cmd->flags & SIM_COMMAND_WRITES) != 0;
 }
 
 /* Some who only read give up early and ask another node: perhaps one that sleeps. */
-static uint64_t patience_us(const struct sim_world *w, bool writes)
+static uint64_t patience_us(const struct sim_world *w, bool writes_any)
 {
-    return w->phase == SIM_FAULTS && w->opt.patience_us > 0 && !writes
+    return w->phase == SIM_FAULTS && w->opt.patience_us > 0 && !writes_any
                ? w->opt.patience_us
                : 2 * w->opt.request_timeout_us + 3000000;
 }
 
-static void send_batch(struct sim_world *w, struct sim_client *c)
+/* Planted: as if a lost reply had been retried. */
+static bool sent_twice(const struct sim_world *w, struct sim_client *c, struct sim_pipe *l,
+                       struct slice words, struct buf *out)
 {
-    uint64_t batch = prng_between(&c->rng, 1, w->opt.pipeline_max);
-    struct buf out = {0};
-    bool writes = false;
-
-    for (uint64_t i = 0; i < batch; i++) {
-        bool last = w->phase >= SIM_READING;
-        uint64_t name = sim_name(c->id + 1, ++c->ops);
-        uint32_t object;
-        struct sim_op *op;
-
-        c->rng = sim_dice(w, SIM_FOR_OP, name);
-        object = (uint32_t)prng_below(&c->rng, w->opt.keys);
-        if (!last && !sim_options_op_in(&w->opt, name)) {
-            continue;
-        }
-        if (last) {
-            object = c->reads_done * w->opt.clients + c->id;
-            if (object >= w->opt.keys) {
-                break;
-            }
-            c->reads_done++;
-        }
-        op = new_op(w, c, object, last);
-        c->waiting[c->waiting_count++] = op->id - 1;
-        put_op(w, &out, op);
-        op->name = name;
-        if (w->opt.record != NULL && !last) {
-            sim_names_add(&w->opt.record->ops, name);
-        }
-        writes = writes || sim_op_writes(op->kind);
-        sim_say(w, SIM_LOG_OPS, "c%u asks: op %u (%u.%u), %s of object %u, value %lu", c->id,
-                op->id, c->id + 1, (uint32_t)name, sim_op_name(op->kind), op->object, op->a[0]);
-        if (w->opt.bug == SIM_BUG_APPLY_TWICE && sim_op_writes(op->kind) &&
-            prng_chance(&c->rng, 1, 50)) {
-            c->waiting[c->waiting_count++] = UINT32_MAX;
-            put_op(w, &out, op); /* planted: as if a lost reply had been retried */
-            break;
-        }
+    if (w->opt.bug != SIM_BUG_APPLY_TWICE || !prng_chance(&c->rng, 1, 50)) {
+        return false;
     }
-    c->tries++;
+    expect(l, NOBODY);
+    encode(out, words, false);
+    return true;
+}
+
+/* One command into out; false: there is none, or it is left out of this run. */
+static bool put_request(struct sim_world *w, struct sim_client *c, struct sim_pipe *l, bool silent,
+                        struct buf *out)
+{
+    uint64_t name = sim_name(c->id * SIM_PIPES_MAX + link_number(c, l) + 1, ++l->ops);
+    struct sim_request r = {.habits = &w->opt.habits,
+                            .objects = w->opt.keys,
+                            .read_percent = w->opt.read_percent,
+                            .value_bytes_max = w->opt.value_bytes_max,
+                            .number = w->history.count + 1,
+                            .wall_ms = sim_clock_wall_ms(&(struct sim_clock){0}, w->now_us),
+                            .sparing = w->history.blobs.bytes > BYTES_MANY,
+                            .closing = w->phase >= SIM_READING,
+                            .scan = &c->scan};
+    struct buf words = {0};
+    struct sim_op *op;
+
+    c->rng = sim_dice(w, SIM_FOR_OP, name);
+    r.object = (uint32_t)prng_below(&c->rng, w->opt.keys);
+    if (r.closing) {
+        r.object = c->reads_done * w->opt.clients + c->id;
+        if (r.object >= w->opt.keys) {
+            return false;
+        }
+        c->reads_done++;
+    } else if (!sim_options_op_in(&w->opt, name)) {
+        return false;
+    }
+    r.family = family_of(w, r.object);
+    sim_workload_words(&r, &c->rng, &words);
+    op = record(w, c, l, buf_slice(&words));
+    op->name = name;
+    op->object = r.object;
+    l->writes = l->writes || writes(&w->history, op);
+    if (w->opt.record != NULL && !r.closing) {
+        sim_names_add(&w->opt.record->ops, name);
+    }
+    encode(out, buf_slice(&words),
+           prng_chance(&c->rng, w->opt.habits.inline_commands, 1000) &&
+               fits_inline(buf_slice(&words)));
+    if (silent) {
+        op->outcome = SIM_OP_SILENT;
+    } else {
+        expect(l, op->id - 1);
+    }
+    say_op(w, op);
+    if (!silent) {
+        (void)sent_twice(w, c, l, buf_slice(&words), out);
+    }
+    buf_free(&words);
+    return true;
+}
+
+static void put_plain(struct buf *out, const char *line)
+{
+    buf_printf(out, "%s\r\n", line);
+}
+
+/* What happens after a batch was sent: usually nothing but waiting. */
+static void behave(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
+{
+    const struct sim_habits *h = &w->opt.habits;
+
+    if (w->phase > SIM_FAULTS) {
+        return;
+    }
+    if (prng_chance(&c->rng, h->hasty, 1000)) {
+        sim_in(w, prng_below(&c->rng, 4 * w->opt.latency_us + 1000), hasty_event, link_name(c, l),
+               l->tries);
+    } else if (prng_chance(&c->rng, h->lazy, 1000)) {
+        sim_say(w, SIM_LOG_FULL, "c%u stops reading", c->id);
+        sim_net_client_reading(w, c->id, false);
+        sim_in(w, prng_below(&c->rng, h->lazy_us_max), read_again_event, link_name(c, l), 0);
+    }
+}
+
+/* Commands whose replies are not wanted, between OFF and ON or each behind a SKIP. */
+static void put_silent(struct sim_world *w, struct sim_client *c, struct sim_pipe *l,
+                       uint64_t batch, struct buf *out)
+{
+    bool skip = prng_chance(&c->rng, 1, 2);
+
+    if (!skip) {
+        put_plain(out, "CLIENT REPLY OFF");
+    }
+    for (uint64_t i = 0; i < batch; i++) {
+        struct buf one = {0};
+
+        if (put_request(w, c, l, true, &one)) {
+            if (skip) {
+                put_plain(out, "CLIENT REPLY SKIP");
+            }
+            buf_append_slice(out, buf_slice(&one));
+        }
+        buf_free(&one);
+    }
+    put_plain(out, skip ? "PING" : "CLIENT REPLY ON");
+    expect(l, NOBODY);
+}
+
+static void send_batch(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
+{
+    uint64_t most = w->phase > SIM_FAULTS && w->opt.pipeline_max > HEALTHY_PIPELINE_MAX
+                        ? HEALTHY_PIPELINE_MAX /* overload is not what this phase is about */
+                        : w->opt.pipeline_max;
+    uint64_t batch = prng_between(&c->rng, 1, most);
+    bool silent = w->phase <= SIM_FAULTS && prng_chance(&c->rng, w->opt.habits.silent, 1000);
+    struct buf out = {0};
+
+    l->writes = false;
+    if (silent) {
+        put_silent(w, c, l, batch, &out);
+    }
+    for (uint64_t i = 0; i < batch && !silent; i++) {
+        (void)put_request(w, c, l, false, &out);
+    }
+    l->tries++;
     if (out.len > 0) {
-        sim_in(w, patience_us(w, writes), timeout_event, c->id, c->tries);
-        sim_net_client_send(w, c->conn, &out);
+        sim_in(w, patience_us(w, l->writes), timeout_event, link_name(c, l), l->tries);
+        sim_net_client_send(w, l->conn, &out);
+        behave(w, c, l);
     } else if (w->phase < SIM_READING) { /* left out: it thinks, as if it had been answered */
-        act_in(w, c, 1 + prng_below(&c->rng, 2 * w->opt.think_us));
+        act_in(w, c, l, 1 + prng_below(&c->rng, 2 * w->opt.think_us));
     }
     buf_free(&out);
 }
 
-static void act_event(struct sim_world *w, uint64_t client, uint64_t unused)
+static void act_event(struct sim_world *w, uint64_t client, uint64_t link)
 {
     struct sim_client *c = &w->clients[client];
+    struct sim_pipe *l = &c->link[link];
 
-    (void)unused;
-    c->acting = false;
-    if (w->phase == SIM_FOUNDING || w->phase >= SIM_SETTLING) {
+    l->acting = false;
+    if (w->phase == SIM_FOUNDING || w->phase >= SIM_SETTLING ||
+        (w->phase >= SIM_READING && link > 0)) {
         return;
     }
-    if (c->link == SIM_CLIENT_IDLE) {
-        c->host = sim_live_host(w, &c->rng);
-        c->link = SIM_CLIENT_DIALING;
-        c->tries++;
-        c->conn = sim_net_client_dial(w, c->id, c->host);
-        sim_in(w, 3000000, timeout_event, c->id, c->tries);
-    } else if (c->link == SIM_CLIENT_CONNECTED && c->waiting_count == 0) {
-        send_batch(w, c);
+    if (l->state == SIM_PIPE_IDLE) {
+        dial(w, c, l);
+    } else if (l->state == SIM_PIPE_OPEN && l->waiting_count == 0) {
+        if (l->leaving || (l->follows && w->phase > SIM_FAULTS)) {
+            leave(w, c, l);
+        } else {
+            send_batch(w, c, l);
+        }
     }
 }
 
 /* --- replies --- */
 
-enum { REPLY_OK, REPLY_FAIL, REPLY_UNKNOWN, REPLY_WRONG };
-
-static bool starts(struct slice s, const char *with)
+/* -MOVED slot host:port: go there next. */
+static void follow(struct sim_world *w, struct sim_pipe *l, struct slice error)
 {
-    return s.len >= strlen(with) && memcmp(s.data, with, strlen(with)) == 0;
-}
+    char addr[NODE_ADDR_MAX];
 
-static int read_error(struct slice text)
-{
-    static const char *const did_not_happen[] = {"CLUSTERDOWN", "TRYAGAIN", "LOADING", "READONLY",
-                                                 "MISCONF"};
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        size_t len;
 
-    for (size_t i = 0; i < ARRAY_COUNT(did_not_happen); i++) {
-        if (starts(text, did_not_happen[i])) {
-            return REPLY_FAIL;
+        sim_host_client_addr(i, addr);
+        len = strlen(addr);
+        if (error.len > len && memcmp(error.data + error.len - len, addr, len) == 0) {
+            l->wish = i;
+            l->leaving = true;
         }
     }
-    return starts(text, "INDOUBT") ? REPLY_UNKNOWN : REPLY_WRONG;
 }
 
-static bool read_value(const struct sim_world *w, bool null, struct slice text, uint64_t *value)
+/* The client's next SCAN goes on from here. */
+static void note_scan(struct sim_world *w, struct sim_client *c, const struct sim_op *op,
+                      const struct sim_reply *r)
 {
-    *value = 0;
-    if (null) {
-        return true;
-    }
-    *value = sim_value_get(text, w->opt.value_bytes_max);
-    return *value != 0;
-}
+    size_t len;
 
-/* A token is the number of its APPEND: remember where it stands. Nothing is ever removed,
- * so it must stand there in every read. */
-static bool note_place(struct sim_world *w, uint64_t token, uint64_t at)
-{
-    struct sim_op *append =
-        token > 0 && token <= w->history.count ? &w->history.ops[token - 1] : NULL;
-
-    if (append == NULL || append->kind != SIM_OP_APPEND) {
-        return false;
+    if (!slice_eq(sim_op_word(&w->history, op, 0), SLICE("SCAN"))) {
+        return;
     }
-    if (append->place != 0 && append->place != at + 1) {
-        sim_found(w, "the token of op %u was read at %lu and at %lu", append->id, append->place - 1,
-                  at);
+    c->scan.cursor[0] = 0;
+    len = r->count > 1 ? r->parts[1].text.len : 0;
+    if (len > 0 && len < sizeof c->scan.cursor && !slice_eq(r->parts[1].text, SLICE("0"))) {
+        memcpy(c->scan.cursor, r->parts[1].text.data, len);
+        c->scan.cursor[len] = 0;
     }
-    append->place = at + 1;
-    return true;
-}
-
-static int read_text(struct sim_world *w, struct sim_op *op, struct slice text)
-{
-    uint64_t token = 0, began = 0;
-
-    op->r[0] = 0;
-    op->r[1] = text.len;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] == ',') {
-            if (!note_place(w, token, began)) {
-                return REPLY_WRONG;
-            }
-            op->r[0] = sim_chain(op->r[0], token);
-            token = 0;
-            began = i + 1;
-        } else if (text.data[i] >= '0' && text.data[i] <= '9') {
-            token = token * 10 + (uint64_t)(text.data[i] - '0');
-        } else {
-            return REPLY_WRONG;
-        }
-    }
-    return text.len == 0 || text.data[text.len - 1] == ',' ? REPLY_OK : REPLY_WRONG;
-}
-
-static int read_count(struct sim_op *op, const struct sim_reply *r)
-{
-    op->r[1] = r->kind != SIM_REPLY_NULL;
-    op->r[0] = 0;
-    for (size_t i = 0; i < r->text.len && r->kind == SIM_REPLY_BULK; i++) {
-        if (r->text.data[i] < '0' || r->text.data[i] > '9') {
-            return REPLY_WRONG;
-        }
-        op->r[0] = op->r[0] * 10 + (uint64_t)(r->text.data[i] - '0');
-    }
-    return r->kind == SIM_REPLY_NULL || r->kind == SIM_REPLY_BULK ? REPLY_OK : REPLY_WRONG;
-}
-
-static int read_items(const struct sim_world *w, struct sim_op *op, const struct sim_reply *r,
-                      int64_t count)
-{
-    if (r->kind != SIM_REPLY_ARRAY || r->integer != count) {
-        return REPLY_WRONG;
-    }
-    for (int64_t i = 0; i < count; i++) {
-        if (!read_value(w, r->item_null[i], r->items[i], &op->r[i])) {
-            return REPLY_WRONG;
-        }
-    }
-    return REPLY_OK;
-}
-
-static int read_reply(struct sim_world *w, struct sim_op *op, const struct sim_reply *r)
-{
-    bool null = r->kind == SIM_REPLY_NULL;
-    bool bulk = null || r->kind == SIM_REPLY_BULK;
-    bool ok = r->kind == SIM_REPLY_SIMPLE && slice_eq(r->text, SLICE("OK"));
-
-    if (r->kind == SIM_REPLY_ERROR) {
-        return read_error(r->text);
-    }
-    switch (op->kind) {
-    case SIM_OP_GET:
-    case SIM_OP_GETSET:
-    case SIM_OP_HGET:
-        return bulk && read_value(w, null, r->text, &op->r[0]) ? REPLY_OK : REPLY_WRONG;
-    case SIM_OP_SET:
-    case SIM_OP_MSET:
-    case SIM_OP_SET_FIRST:
-        return ok ? REPLY_OK : REPLY_WRONG;
-    case SIM_OP_SET_NX:
-        op->r[0] = ok;
-        return ok || null ? REPLY_OK : REPLY_WRONG;
-    case SIM_OP_SETNX:
-    case SIM_OP_DEL:
-    case SIM_OP_HSET:
-    case SIM_OP_HDEL:
-    case SIM_OP_INCRBY:
-    case SIM_OP_APPEND:
-        op->r[0] = (uint64_t)r->integer;
-        return r->kind == SIM_REPLY_INT ? REPLY_OK : REPLY_WRONG;
-    case SIM_OP_STRLEN:
-        op->r[1] = (uint64_t)r->integer;
-        return r->kind == SIM_REPLY_INT ? REPLY_OK : REPLY_WRONG;
-    case SIM_OP_COUNT:
-        return read_count(op, r);
-    case SIM_OP_TEXT:
-        return bulk ? read_text(w, op, null ? (struct slice){0} : r->text) : REPLY_WRONG;
-    case SIM_OP_HMGET:
-        return read_items(w, op, r, 3);
-    case SIM_OP_MGET:
-        return read_items(w, op, r, 2);
-    case SIM_OP_KINDS:
-        break;
-    }
-    UNREACHABLE("op kind");
 }
 
 /* The answer may come from a value that has rotted: only that it was not done is believed. */
-static int read_excused(const struct sim_op *op, const struct sim_reply *r)
+static bool believed(const struct sim_world *w, const struct sim_op *op, const struct sim_reply *r)
 {
-    if (r->kind == SIM_REPLY_ERROR && read_error(r->text) == REPLY_FAIL) {
-        return REPLY_FAIL;
-    }
-    return sim_op_writes(op->kind) ? REPLY_UNKNOWN : REPLY_FAIL;
+    return !sim_rot_excuses(w, op) || (r->parts[0].kind == SIM_ITEM_ERROR &&
+                                       sim_error_of(r->parts[0].text) == SIM_ERROR_REFUSED);
 }
 
-static void op_answered(struct sim_world *w, struct sim_op *op, const struct sim_reply *r)
+static void op_answered(struct sim_world *w, struct sim_client *c, struct sim_pipe *l,
+                        struct sim_op *op, const struct sim_reply *r)
 {
-    static const char *const words[] = {"ok", "fail", "unknown", "wrong"};
-    int result = sim_rot_excuses(w, op) ? read_excused(op, r) : read_reply(w, op, r);
+    struct slice error;
 
-    op->return_us = result == REPLY_UNKNOWN ? UINT64_MAX : w->now_us;
-    op->outcome = result == REPLY_OK     ? SIM_OP_OK
-                  : result == REPLY_FAIL ? SIM_OP_FAIL
-                                         : SIM_OP_UNKNOWN;
-    sim_say(w, SIM_LOG_OPS, "c%u is told: op %u, %s: %s, %lx %lu %.*s", op->client, op->id,
-            sim_op_name(op->kind), words[result], op->r[0], op->r[1],
-            r->text.len < 60 ? (int)r->text.len : 60, (const char *)r->text.data);
-    if (result == REPLY_WRONG) {
-        sim_found(w, "op %u %s object %u: reply of kind %d makes no sense: %.*s", op->id,
-                  sim_op_name(op->kind), op->object, (int)r->kind,
-                  r->text.len < 200 ? (int)r->text.len : 200, (const char *)r->text.data);
-    } else if (result != REPLY_OK && must_succeed(w, op)) {
-        sim_found(w, "op %u %s in a healthy cluster was answered -%.*s", op->id,
-                  sim_op_name(op->kind), r->text.len < 200 ? (int)r->text.len : 200,
-                  (const char *)r->text.data);
+    if (!believed(w, op, r)) {
+        op->outcome = SIM_OP_LOST;
+        return;
     }
+    op->outcome = SIM_OP_REPLIED;
+    op->return_us = w->now_us;
+    for (uint32_t i = 0; i < r->count; i++) {
+        sim_history_item(&w->history, op, r->parts[i].kind, r->parts[i].text, r->parts[i].n);
+    }
+    say_op(w, op);
+    note_scan(w, c, op, r);
+    error = sim_op_error(&w->history, op);
+    if (error.len == 0) {
+        return;
+    }
+    if (l->follows && error.len > 6 && memcmp(error.data, "MOVED ", 6) == 0) {
+        follow(w, l, error);
+    } else if (must_succeed(w, l, op) && sim_error_of(error) != SIM_ERROR_ANSWER &&
+               memcmp(error.data, "CROSS", 5) != 0) {
+        struct buf text = {0};
+
+        sim_history_put_op(&text, &w->history, op, 200);
+        sim_found(w, "op %u failed in a healthy cluster: %.*s", op->id, (int)text.len,
+                  (const char *)text.data);
+        buf_free(&text);
+    }
+}
+
+/* The connection that this is about; NULL: one that was given up. */
+static struct sim_pipe *find_link(struct sim_client *c, uint32_t conn)
+{
+    for (uint32_t i = 0; i < SIM_PIPES_MAX; i++) {
+        if (c->link[i].state != SIM_PIPE_IDLE && c->link[i].conn == conn) {
+            return &c->link[i];
+        }
+    }
+    return NULL;
 }
 
 void sim_client_connected(struct sim_world *w, uint32_t client, uint32_t conn)
 {
     struct sim_client *c = &w->clients[client];
+    struct sim_pipe *l = find_link(c, conn);
+    struct buf hello = {0};
 
-    if (c->link == SIM_CLIENT_DIALING && c->conn == conn) {
-        c->link = SIM_CLIENT_CONNECTED;
-        c->tries++;
-        act_in(w, c, 1);
+    if (l == NULL || l->state != SIM_PIPE_DIALING) {
+        return;
     }
+    l->state = SIM_PIPE_OPEN;
+    l->tries++;
+    if (prng_chance(&c->rng, w->opt.habits.resp3, 1000)) {
+        put_plain(&hello, "HELLO 3");
+        expect(l, NOBODY);
+    }
+    if (l->follows) {
+        put_plain(&hello, "CLUSTER SLOTS");
+        expect(l, NOBODY);
+    }
+    if (hello.len > 0) {
+        sim_in(w, 3000000, timeout_event, link_name(c, l), l->tries);
+        sim_net_client_send(w, conn, &hello);
+    } else {
+        act_in(w, c, l, 1);
+    }
+    buf_free(&hello);
 }
 
 void sim_client_closed(struct sim_world *w, uint32_t client, uint32_t conn)
 {
     struct sim_client *c = &w->clients[client];
+    struct sim_pipe *l = find_link(c, conn);
 
-    if (c->link != SIM_CLIENT_IDLE && c->conn == conn) {
-        drop_link(w, c);
+    if (l != NULL) {
+        drop_link(w, c, l);
     }
+}
+
+static void all_answered(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
+{
+    uint64_t think = w->opt.think_us;
+
+    if (w->history.count > OPS_MANY || w->history.blobs.bytes > BYTES_MANY) {
+        think = think < THINK_LONG_US ? THINK_LONG_US : think; /* a seed must come to an end */
+    }
+    if (prng_chance(&c->rng, w->opt.muse_permille, 1000)) {
+        think = w->opt.election_us_max; /* someone must ask a leader that has slept long */
+    }
+    l->tries++;
+    act_in(w, c, l, 1 + prng_below(&c->rng, 2 * think));
 }
 
 void sim_client_received(struct sim_world *w, uint32_t client, uint32_t conn,
                          const struct buf *data)
 {
     struct sim_client *c = &w->clients[client];
-    struct sim_reply r;
-    size_t at = 0;
+    struct sim_pipe *l = find_link(c, conn);
     uint32_t answered = 0;
+    size_t at = 0;
 
-    if (c->link != SIM_CLIENT_CONNECTED || c->conn != conn) {
+    if (l == NULL || l->state != SIM_PIPE_OPEN) {
         return;
     }
-    buf_append_slice(&c->in, buf_slice(data));
+    buf_append_slice(&l->in, buf_slice(data));
     for (;;) {
-        size_t used = sim_reply_parse((struct slice){c->in.data + at, c->in.len - at}, &r);
+        size_t used = sim_reply_parse((struct slice){l->in.data + at, l->in.len - at}, &w->reply);
 
         if (used == 0) {
             break;
         }
-        if (used == SIZE_MAX || answered == c->waiting_count) {
-            sim_found(w, "c%u received bytes that are no reply to anything: %.40s", c->id,
-                      (const char *)c->in.data + at);
+        if (used == SIZE_MAX || answered == l->waiting_count) {
+            sim_found(w, "c%u received bytes that are no reply to anything: %.*s", c->id,
+                      l->in.len - at < 40 ? (int)(l->in.len - at) : 40,
+                      (const char *)l->in.data + at);
             return;
         }
-        if (c->waiting[answered] != UINT32_MAX) {
-            op_answered(w, &w->history.ops[c->waiting[answered]], &r);
+        if (l->waiting[answered] != NOBODY) {
+            op_answered(w, c, l, &w->history.ops[l->waiting[answered]], &w->reply);
         }
         answered++;
         at += used;
     }
-    buf_consume(&c->in, at);
-    c->waiting_count -= answered;
-    memmove(c->waiting, c->waiting + answered, c->waiting_count * sizeof c->waiting[0]);
-    if (c->waiting_count == 0) {
-        uint64_t think = w->opt.think_us;
-
-        if (prng_chance(&c->rng, w->opt.muse_permille, 1000)) {
-            think = w->opt.election_us_max; /* someone must ask a leader that has slept long */
-        }
-        c->tries++;
-        act_in(w, c, 1 + prng_below(&c->rng, 2 * think));
+    buf_consume(&l->in, at);
+    l->waiting_count -= answered;
+    memmove(l->waiting, l->waiting + answered, l->waiting_count * sizeof l->waiting[0]);
+    if (l->waiting_count == 0 && answered > 0) {
+        all_answered(w, c, l);
     }
 }

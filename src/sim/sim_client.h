@@ -1,66 +1,55 @@
-/* sim_client.h - Redis clients: pipelines over one connection to one node at a time.
+/* sim_client.h - Redis clients, each with a few connections, as well behaved as clients are.
  *
- * Every value written is unique, and its text can be computed from its number, so
- * that a read proves which write it saw and that no byte of it is wrong. Replies are
- * parsed by code of its own, not by the product's.
+ * Plain ones ask any node; others fetch the map and go where MOVED sends them. They pipeline,
+ * speak RESP2 or RESP3, sometimes want no reply, leave before it comes, or stop reading. What
+ * they asked and were told goes into the history; sim_check.h judges it.
  */
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 #include "base/base_bytes.h"
 #include "base/base_prng.h"
-#include "sim/sim_history.h"
+#include "sim/sim_reply.h"
+#include "sim/sim_workload.h"
 
 struct sim_world;
 
+enum { SIM_PIPES_MAX = 3 };
+struct sim_pipe {
+    enum { SIM_PIPE_IDLE, SIM_PIPE_DIALING, SIM_PIPE_OPEN } state;
+    uint32_t host;     /* dialed last */
+    uint32_t conn;     /* in the net; valid unless idle */
+    uint32_t tries;    /* generation of timeouts */
+    uint32_t ops;      /* so far, those left out too: the second half of an operation's name */
+    uint32_t *waiting; /* replies expected, in order: positions in the history, or NOBODY */
+    uint32_t waiting_count, waiting_cap;
+    struct buf in;
+    bool acting;         /* an act event is scheduled */
+    bool follows;        /* asked for the map: is sent on */
+    bool writes;         /* something of the batch under way */
+    bool leaving;        /* goes elsewhere once all is answered */
+    bool gone_by_itself; /* what it leaves unanswered is nobody's fault */
+    uint32_t wish;       /* the host to dial next, or SIM_HOSTS_MAX */
+};
 struct sim_client {
     uint32_t id;
     struct prng rng;
-    uint32_t host; /* dialed last */
-    uint32_t conn; /* in the net; valid unless idle */
-    enum { SIM_CLIENT_IDLE, SIM_CLIENT_DIALING, SIM_CLIENT_CONNECTED } link;
-    uint32_t ops;         /* so far, those left out too: the second half of an operation's name */
-    uint32_t tries;       /* generation of timeouts */
-    uint32_t waiting[64]; /* ops sent and not answered, in order; positions in history */
-    uint32_t waiting_count;
-    struct buf in;
+    struct sim_pipe link[SIM_PIPES_MAX];
+    struct sim_scan scan;
     uint32_t reads_done; /* of the closing phase: objects read */
-    bool acting;         /* an act event is scheduled */
+    uint32_t reads_open; /* ... and not answered */
 };
 void sim_client_init(struct sim_world *w, uint32_t id);
 void sim_client_free(struct sim_client *c);
 /* Begin, or go on after a change of phase. */
 void sim_client_wake(struct sim_world *w, struct sim_client *c);
-/* Stop after what is under way. */
+/* Nothing is under way. */
 bool sim_client_quiet(const struct sim_client *c);
+/* Every object of its share was read in the closing phase. */
+bool sim_client_has_read(const struct sim_world *w, const struct sim_client *c);
 
 /* From the net. */
 void sim_client_connected(struct sim_world *w, uint32_t client, uint32_t conn);
 void sim_client_closed(struct sim_world *w, uint32_t client, uint32_t conn);
 void sim_client_received(struct sim_world *w, uint32_t client, uint32_t conn,
                          const struct buf *data);
-
-/* The family and name of an object. */
-enum sim_family sim_object_family(const struct sim_world *w, uint32_t object);
-/* Replies, for tests: one RESP2 value of the shapes used. */
-enum sim_reply_kind {
-    SIM_REPLY_SIMPLE,
-    SIM_REPLY_ERROR,
-    SIM_REPLY_INT,
-    SIM_REPLY_BULK,
-    SIM_REPLY_NULL,
-    SIM_REPLY_ARRAY
-};
-struct sim_reply {
-    enum sim_reply_kind kind;
-    struct slice text; /* SIMPLE, ERROR, BULK */
-    int64_t integer;   /* INT; ARRAY: count */
-    struct slice items[3];
-    bool item_null[3];
-};
-/* Bytes used, 0: incomplete, SIZE_MAX: not RESP. */
-size_t sim_reply_parse(struct slice in, struct sim_reply *out);
-/* The text of value number `value`, appended. */
-void sim_value_put(struct buf *out, uint64_t value, uint32_t bytes_max);
-/* Its number; 0: the text is of no value ever written. */
-uint64_t sim_value_get(struct slice text, uint32_t bytes_max);
 #endif

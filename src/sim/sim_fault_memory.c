@@ -215,7 +215,7 @@ bool sim_rot_excuses(const struct sim_world *w, const struct sim_op *op)
         const struct sim_rot *r = &w->rots.at[i];
         uint64_t until = r->known_us != 0 ? r->known_us : r->end_us;
 
-        if (r->led && r->object == op->object && (until == 0 || op->invoke_us <= until)) {
+        if (r->led && r->object == op->object && (until == 0 || op->call_us <= until)) {
             return true;
         }
     }

@@ -1,138 +1,79 @@
 #include "sim/sim_history.h"
 
-#include "base/base_hash.h"
 #include "base/base_mem.h"
 
-#define SIM_OP_NAME(id, name) name,
-static const char *const op_names[] = {SIM_OP_LIST(SIM_OP_NAME)};
-
-const char *sim_op_name(enum sim_op_kind kind)
-{
-    CHECK(kind < SIM_OP_KINDS);
-    return op_names[kind];
-}
-
-bool sim_op_writes(enum sim_op_kind kind)
-{
-    switch (kind) {
-    case SIM_OP_GET:
-    case SIM_OP_COUNT:
-    case SIM_OP_TEXT:
-    case SIM_OP_STRLEN:
-    case SIM_OP_HGET:
-    case SIM_OP_HMGET:
-    case SIM_OP_MGET:
-        return false;
-    case SIM_OP_SET:
-    case SIM_OP_SETNX:
-    case SIM_OP_SET_NX:
-    case SIM_OP_GETSET:
-    case SIM_OP_DEL:
-    case SIM_OP_INCRBY:
-    case SIM_OP_APPEND:
-    case SIM_OP_HSET:
-    case SIM_OP_HDEL:
-    case SIM_OP_MSET:
-    case SIM_OP_SET_FIRST:
-        return true;
-    case SIM_OP_KINDS:
-        break;
-    }
-    UNREACHABLE("op kind");
-}
+/* Room for one more element. */
+#define GROW(at, count, cap)                                                                       \
+    do {                                                                                           \
+        if ((count) == (cap)) {                                                                    \
+            (cap) = (cap) == 0 ? 256 : (cap)*2;                                                    \
+            (at) = mem_realloc((at), (cap) * sizeof *(at));                                        \
+        }                                                                                          \
+    } while (0)
 
 void sim_history_free(struct sim_history *h)
 {
+    sim_blobs_free(&h->blobs);
     mem_free(h->ops);
+    mem_free(h->words);
+    mem_free(h->items);
+    mem_free(h->walls);
+    mem_free(h->notes);
     *h = (struct sim_history){0};
 }
 
 struct sim_op *sim_history_push(struct sim_history *h)
 {
-    if (h->count == h->cap) {
-        h->cap = h->cap == 0 ? 1024 : h->cap * 2;
-        h->ops = mem_realloc(h->ops, h->cap * sizeof h->ops[0]);
-    }
-    h->ops[h->count] = (struct sim_op){.id = h->count + 1, .return_us = UINT64_MAX};
+    GROW(h->ops, h->count, h->cap);
+    h->ops[h->count] =
+        (struct sim_op){.id = h->count + 1, .return_us = UINT64_MAX, .word = h->word_count};
     return &h->ops[h->count++];
 }
 
-uint64_t sim_chain(uint64_t chain, uint64_t token)
+void sim_history_word(struct sim_history *h, struct slice word)
 {
-    return hash64_mix(chain, token) | 1; /* never that of an empty string */
+    CHECK(h->count > 0);
+    GROW(h->words, h->word_count, h->word_cap);
+    h->words[h->word_count++] = sim_blob_put(&h->blobs, word);
+    h->ops[h->count - 1].words++;
 }
 
-/* What an OK op must have returned. */
-static bool gives(const struct sim_op *op, unsigned words, uint64_t r0, uint64_t r1, uint64_t r2)
+static bool has_text(enum sim_item_kind kind)
 {
-    const uint64_t want[SIM_STATE_WORDS] = {r0, r1, r2};
-
-    if (op->outcome != SIM_OP_OK) {
-        return true;
-    }
-    for (unsigned i = 0; i < SIM_STATE_WORDS; i++) {
-        if ((words & (1U << i)) != 0 && op->r[i] != want[i]) {
-            return false;
-        }
-    }
-    return true;
+    return kind == SIM_ITEM_SIMPLE || kind == SIM_ITEM_ERROR || kind == SIM_ITEM_BULK ||
+           kind == SIM_ITEM_DOUBLE;
 }
 
-bool sim_model_step(struct sim_state *state, const struct sim_op *op)
+void sim_history_item(struct sim_history *h, struct sim_op *op, enum sim_item_kind kind,
+                      struct slice text, int64_t n)
 {
-    uint64_t *s = state->s;
-    uint64_t old = s[0];
-    uint64_t f = s[op->field];
-
-    switch (op->kind) {
-    case SIM_OP_GET:
-        return gives(op, 1, s[0], 0, 0);
-    case SIM_OP_SET:
-    case SIM_OP_SET_FIRST:
-        s[0] = op->a[0];
-        return true;
-    case SIM_OP_SETNX:
-    case SIM_OP_SET_NX:
-        s[0] = old == 0 ? op->a[0] : old;
-        return gives(op, 1, old == 0, 0, 0);
-    case SIM_OP_GETSET:
-        s[0] = op->a[0];
-        return gives(op, 1, old, 0, 0);
-    case SIM_OP_DEL:
-        s[0] = 0;
-        return gives(op, 1, old != 0, 0, 0);
-    case SIM_OP_INCRBY:
-        s[0] += op->a[0];
-        s[1] = 1;
-        return gives(op, 1, s[0], 0, 0);
-    case SIM_OP_COUNT:
-        return gives(op, 3, s[0], s[1], 0);
-    case SIM_OP_APPEND:
-        s[0] = sim_chain(s[0], op->a[0]);
-        s[1] += op->a[1];
-        return gives(op, 1, s[1], 0, 0);
-    case SIM_OP_TEXT:
-        return gives(op, 3, s[0], s[1], 0);
-    case SIM_OP_STRLEN:
-        return gives(op, 2, 0, s[1], 0);
-    case SIM_OP_HSET:
-        s[op->field] = op->a[0];
-        return gives(op, 1, f == 0, 0, 0);
-    case SIM_OP_HGET:
-        return gives(op, 1, f, 0, 0);
-    case SIM_OP_HDEL:
-        s[op->field] = 0;
-        return gives(op, 1, f != 0, 0, 0);
-    case SIM_OP_HMGET:
-        return gives(op, 7, s[0], s[1], s[2]);
-    case SIM_OP_MSET:
-        s[0] = op->a[0];
-        s[1] = op->a[1];
-        return true;
-    case SIM_OP_MGET:
-        return gives(op, 3, s[0], s[1], 0);
-    case SIM_OP_KINDS:
-        break;
+    GROW(h->items, h->item_count, h->item_cap);
+    if (op->items == 0) {
+        op->item = h->item_count;
     }
-    UNREACHABLE("op kind");
+    CHECK(op->item + op->items == h->item_count);
+    h->items[h->item_count++] = (struct sim_item){
+        .kind = kind, .blob = has_text(kind) ? sim_blob_put(&h->blobs, text) : 0, .n = n};
+    op->items++;
+}
+
+void sim_history_wall(struct sim_history *h, struct sim_wall wall)
+{
+    GROW(h->walls, h->wall_count, h->wall_cap);
+    h->walls[h->wall_count++] = wall;
+}
+
+void sim_history_note(struct sim_history *h, uint64_t at_us, struct slice text)
+{
+    GROW(h->notes, h->note_count, h->note_cap);
+    h->notes[h->note_count++] = (struct sim_note){at_us, sim_blob_put(&h->blobs, text)};
+}
+
+struct slice sim_op_error(const struct sim_history *h, const struct sim_op *op)
+{
+    if (op->outcome != SIM_OP_REPLIED || op->items == 0 ||
+        h->items[op->item].kind != SIM_ITEM_ERROR) {
+        return (struct slice){0};
+    }
+    return sim_blob_get(&h->blobs, h->items[op->item].blob);
 }

@@ -1,6 +1,7 @@
 #include "sim/sim_host.h"
 
 #include "sim/sim_fault.h"
+#include "sim/sim_judge.h"
 #include "sim/sim_world.h"
 #include "store/snapfile.h"
 #include "wire/wire.h"
@@ -270,6 +271,7 @@ static void read_clock(struct sim_world *w, struct sim_host *h)
 {
     h->now = (struct node_time){.mono_us = sim_clock_mono_us(&h->clock, w->now_us),
                                 .wall_ms = sim_clock_wall_ms(&h->clock, w->now_us)};
+    sim_judge_wall(w, h->id, h->now.wall_ms);
 }
 
 /* --- tickets: which log writes are durable --- */

@@ -1,10 +1,12 @@
 /* What came of the seeds that a command line names. */
 #include "sim/sim.h"
 
+#include "sim/sim_check.h"
 #include "sim/sim_finding.h"
 #include "sim/sim_pool.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -120,6 +122,9 @@ int sim_main(int argc, char **argv)
     struct diag why = {0};
     int status = 2;
 
+    if (argc > 1 && strcmp(argv[1], "check") == 0) {
+        return sim_check_main(argc - 1, argv + 1);
+    }
     if (!sim_args_parse(&a, argc, argv, &why)) {
         (void)fprintf(stderr, "synod sim: %s; --help lists what there is\n", why.text);
     } else if (a.help) {

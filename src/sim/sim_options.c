@@ -240,6 +240,21 @@ static void make_timeouts_sane(struct sim_options *o)
     }
 }
 
+static void draw_habits(struct sim_options *o)
+{
+    sim_habits_draw(&o->habits, o->seed);
+    if (o->profile == SIM_PROFILE_GENERAL) {
+        o->keys = o->habits.many_keys > 0 ? o->habits.many_keys : o->keys;
+        if (o->habits.long_pipeline > 0) {
+            o->pipeline_max = o->habits.long_pipeline;
+            o->value_bytes_max = o->value_bytes_max < 100 ? o->value_bytes_max : 100;
+        }
+    }
+    if (o->habits.links * o->clients > SIM_CLIENTS_MAX) {
+        o->habits.links = SIM_CLIENTS_MAX / o->clients;
+    }
+}
+
 /* What was given by hand takes the place of what was drawn; the rest stays as it was drawn. */
 static void leave_out(struct sim_options *o)
 {
@@ -274,7 +289,7 @@ static void make_load_sane(struct sim_options *o, struct prng *p)
 {
     uint64_t batch = (o->pipeline_max + 1) / 2, least;
 
-    least = o->clients * batch * 1000000 / LOAD_PER_S;
+    least = o->clients * o->habits.links * batch * 1000000 / LOAD_PER_S;
     if (o->think_us < least && !prng_chance(p, 1, 8)) {
         o->think_us = least;
     }
@@ -298,8 +313,9 @@ void sim_options_draw(struct sim_options *o)
     } else if (o->profile == SIM_PROFILE_SNAPSHOTS) {
         draw_snapshots(o, &p);
     }
-    make_timeouts_sane(o);
+    draw_habits(o);
     make_load_sane(o, &p);
+    make_timeouts_sane(o);
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
     if (o->lease_reads && o->bug != SIM_BUG_CLOCKS_APART) {
@@ -339,12 +355,6 @@ static void put_product(const struct sim_options *o, struct buf *out)
 
 static void put_workload(const struct sim_options *o, struct buf *out)
 {
-    static const char *const names[SIM_FAMILY_COUNT] = {[SIM_REGISTER] = "register",
-                                                        [SIM_COUNTER] = "counter",
-                                                        [SIM_STRING] = "string",
-                                                        [SIM_HASH] = "hash",
-                                                        [SIM_PAIR] = "pair"};
-
     buf_printf(out,
                "%u clients, %u keys, %u%% reads, values of up to %u bytes, pipelines of up to %u",
                o->clients, o->keys, o->read_percent, o->value_bytes_max, o->pipeline_max);
@@ -352,9 +362,11 @@ static void put_workload(const struct sim_options *o, struct buf *out)
     buf_printf(out, ", long thoughts %u of 1000, kinds of keys", o->muse_permille);
     for (unsigned i = 0; i < SIM_FAMILY_COUNT; i++) {
         if (o->family_weight[i] > 0) {
-            buf_printf(out, " %s:%u", names[i], o->family_weight[i]);
+            buf_printf(out, " %s:%u", sim_family_name((enum sim_family)i), o->family_weight[i]);
         }
     }
+    buf_printf(out, ", ");
+    sim_habits_put(&o->habits, out);
     buf_printf(out, "; ");
 }
 

@@ -8,8 +8,9 @@
 #define SIM_OPTIONS_H
 #include "base/base_prng.h"
 #include "sim/sim_set.h"
+#include "sim/sim_workload.h"
 
-enum { SIM_HOSTS_MAX = 5, SIM_CLIENTS_MAX = 12, SIM_KEYS_MAX = 32 };
+enum { SIM_HOSTS_MAX = 5, SIM_CLIENTS_MAX = 12, SIM_KEYS_MAX = 4096 };
 
 /* short: faults, elections, phases. ops: and what clients ask and are told. full: and every message
  * and disk operation. */
@@ -112,16 +113,6 @@ enum sim_link_shape {
 #define SIM_PROFILE_ENUM(id, name) id,
 enum sim_profile { SIM_PROFILE_LIST(SIM_PROFILE_ENUM) SIM_PROFILE_COUNT };
 
-/* Kinds of keys; each has its own model in the checker. */
-enum sim_family {
-    SIM_REGISTER, /* SET GET SETNX DEL GETSET */
-    SIM_COUNTER,  /* INCR INCRBY GET */
-    SIM_STRING,   /* APPEND GET STRLEN */
-    SIM_HASH,     /* HSET HGET HDEL HMGET */
-    SIM_PAIR,     /* MSET MGET SET on two keys of one hashtag */
-    SIM_FAMILY_COUNT
-};
-
 struct sim_options {
     /* given */
     uint64_t seed;
@@ -129,7 +120,8 @@ struct sim_options {
     enum sim_log log;
     struct sim_record *record; /* what to leave behind; NULL: nothing. Borrowed */
     enum sim_bug bug;
-    bool any_order; /* what one client pipelined may take effect in any order */
+    bool any_order;           /* what one client pipelined may take effect in any order */
+    const char *history_path; /* where to write what clients asked and were told, or NULL */
     /* To shrink a finding: what of the run is left out. NULL: no such set; borrowed. */
     uint64_t fault_mask_off; /* classes */
     const struct sim_set *only_faults, *skip_faults, *only_ops, *skip_ops;
@@ -150,6 +142,7 @@ struct sim_options {
     uint64_t turn_us;       /* between an input and the turn that takes it, at most about this */
     uint32_t muse_permille; /* how often a client thinks for about an election's time */
     uint32_t family_weight[SIM_FAMILY_COUNT];
+    struct sim_habits habits;
     uint32_t read_percent;
     uint64_t latency_us, jitter_us; /* least of the slowest link; what is added */
     enum sim_link_shape link_shape;

@@ -1,7 +1,22 @@
-/* The bytes clients send and understand. */
-#include "base/base_hash.h"
+#include "sim/sim_reply.h"
+
 #include "base/base_mem.h"
-#include "sim/sim_client.h"
+
+void sim_reply_free(struct sim_reply *r)
+{
+    mem_free(r->parts);
+    *r = (struct sim_reply){0};
+}
+
+static struct sim_part *add(struct sim_reply *r, enum sim_item_kind kind)
+{
+    if (r->count == r->cap) {
+        r->cap = r->cap == 0 ? 16 : r->cap * 2;
+        r->parts = mem_realloc(r->parts, r->cap * sizeof r->parts[0]);
+    }
+    r->parts[r->count] = (struct sim_part){.kind = kind};
+    return &r->parts[r->count++];
+}
 
 static bool line(struct slice in, size_t at, struct slice *text, size_t *next)
 {
@@ -33,106 +48,86 @@ static bool number(struct slice s, int64_t *out)
     return true;
 }
 
-/* A value that is not an array. */
-static size_t scalar(struct slice in, struct sim_reply *out)
+/* $ and =: a length, then that many bytes. */
+static size_t bulk(struct slice in, size_t at, int64_t len, struct sim_reply *out)
 {
+    bool verbatim = in.data[at] == '=';
     struct slice text;
     size_t next;
-    int64_t len;
 
-    if (in.len == 0 || !line(in, 1, &text, &next)) {
-        return 0;
+    (void)line(in, at + 1, &text, &next);
+    if (len == -1 && !verbatim) {
+        (void)add(out, SIM_ITEM_NULL);
+        return next;
     }
-    *out = (struct sim_reply){.text = text};
-    switch (in.data[0]) {
-    case '+':
-        out->kind = SIM_REPLY_SIMPLE;
-        return next;
-    case '-':
-        out->kind = SIM_REPLY_ERROR;
-        return next;
-    case ':':
-        out->kind = SIM_REPLY_INT;
-        return number(text, &out->integer) ? next : SIZE_MAX;
-    case '$':
-        break;
-    default:
+    if (len < (verbatim ? 4 : 0)) {
         return SIZE_MAX;
-    }
-    if (!number(text, &len) || len < -1) {
-        return SIZE_MAX;
-    }
-    if (len == -1) {
-        out->kind = SIM_REPLY_NULL;
-        return next;
     }
     if (in.len - next < (size_t)len + 2) {
         return 0;
     }
-    out->kind = SIM_REPLY_BULK;
-    out->text = (struct slice){in.data + next, (size_t)len};
+    text = (struct slice){in.data + next + (verbatim ? 4 : 0), (size_t)len - (verbatim ? 4 : 0)};
+    add(out, SIM_ITEM_BULK)->text = text;
     return next + (size_t)len + 2;
+}
+
+/* One value without what it holds; *holds: how many follow. Returns the next position. */
+static size_t value(struct slice in, size_t at, struct sim_reply *out, uint64_t *holds)
+{
+    uint8_t kind = in.data[at];
+    struct slice text;
+    size_t next;
+    int64_t n = 0;
+
+    *holds = 0;
+    if (!line(in, at + 1, &text, &next)) {
+        return 0;
+    }
+    if (kind == '+' || kind == '-' || kind == ',') {
+        add(out, (enum sim_item_kind)kind)->text = text;
+        return next;
+    }
+    if (kind == '_' || kind == '#') {
+        add(out, (enum sim_item_kind)kind)->n = text.len > 0 && text.data[0] == 't';
+        return next;
+    }
+    if (memchr(":$=*~>%", kind, 7) == NULL || !number(text, &n)) {
+        return SIZE_MAX;
+    }
+    if (kind == '$' || kind == '=') {
+        return bulk(in, at, n, out);
+    }
+    if (kind == ':') {
+        add(out, SIM_ITEM_INT)->n = n;
+        return next;
+    }
+    if (n == -1 && kind == '*') {
+        (void)add(out, SIM_ITEM_NULL);
+        return next;
+    }
+    if (n < 0 || n > INT32_MAX) {
+        return SIZE_MAX;
+    }
+    add(out, kind == '>' ? SIM_ITEM_ARRAY : (enum sim_item_kind)kind)->n = n;
+    *holds = kind == '%' ? 2 * (uint64_t)n : (uint64_t)n;
+    return next;
 }
 
 size_t sim_reply_parse(struct slice in, struct sim_reply *out)
 {
-    struct slice text;
-    size_t at, used;
-    int64_t count;
+    uint64_t left = 1;
+    size_t at = 0;
 
-    if (in.len == 0) {
-        return 0;
-    }
-    if (in.data[0] != '*') {
-        return scalar(in, out);
-    }
-    if (!line(in, 1, &text, &at)) {
-        return 0;
-    }
-    if (!number(text, &count) || count < 0 || count > 3) {
-        return SIZE_MAX;
-    }
-    *out = (struct sim_reply){.kind = SIM_REPLY_ARRAY, .integer = count};
-    for (int64_t i = 0; i < count; i++) {
-        struct sim_reply item;
+    out->count = 0;
+    while (left > 0) {
+        uint64_t holds;
+        size_t next = at < in.len ? value(in, at, out, &holds) : 0;
 
-        used = scalar((struct slice){in.data + at, in.len - at}, &item);
-        if (used == 0 || used == SIZE_MAX) {
-            return used;
+        if (next == 0 || next == SIZE_MAX) {
+            return next;
         }
-        out->items[i] = item.text;
-        out->item_null[i] = item.kind == SIM_REPLY_NULL;
-        at += used;
+        at = next;
+        left += holds - 1;
     }
     return at;
-}
-
-void sim_value_put(struct buf *out, uint64_t value, uint32_t bytes_max)
-{
-    uint64_t pad = hash64_mix(value, 0xbead) % ((uint64_t)bytes_max + 1);
-
-    /* Letters in turn, from one that depends on the value; copied, for there are many. */
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
-    enum { PERIOD = 26 };
-
-    buf_printf(out, "v%lu.", value);
-    buf_reserve(out, pad);
-    for (uint64_t at = 0; at < pad; at += PERIOD) {
-        buf_append(out, letters + value % PERIOD, pad - at < PERIOD ? pad - at : PERIOD);
-    }
-}
-
-uint64_t sim_value_get(struct slice text, uint32_t bytes_max)
-{
-    struct buf want = {0};
-    uint64_t value = 0;
-    bool same;
-
-    for (size_t i = 1; i < text.len && i < 20 && text.data[i] >= '0' && text.data[i] <= '9'; i++) {
-        value = value * 10 + (uint64_t)(text.data[i] - '0');
-    }
-    sim_value_put(&want, value, bytes_max);
-    same = slice_eq(text, buf_slice(&want));
-    buf_free(&want);
-    return same ? value : 0;
 }

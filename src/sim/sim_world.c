@@ -1,7 +1,7 @@
 #include "sim/sim_world.h"
 
-#include "sim/sim_check_linear.h"
 #include "sim/sim_fault.h"
+#include "sim/sim_judge.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -140,9 +140,7 @@ static bool clients_quiet(const struct sim_world *w)
 static bool all_read(const struct sim_world *w)
 {
     for (uint32_t i = 0; i < w->opt.clients; i++) {
-        const struct sim_client *c = &w->clients[i];
-
-        if (c->reads_done * w->opt.clients + i < w->opt.keys || c->waiting_count > 0) {
+        if (!sim_client_has_read(w, &w->clients[i])) {
             return false;
         }
     }
@@ -259,77 +257,6 @@ static void phase_event(struct sim_world *w, uint64_t converged_since, uint64_t 
     }
 }
 
-/* --- the history --- */
-
-static void say_object(const struct sim_world *w, const struct sim_op *ops, uint32_t count,
-                       uint32_t around)
-{
-    for (uint32_t i = 0; i < count && w->opt.log >= SIM_LOG_SHORT; i++) {
-        static const char *const outcomes[] = {"open", "ok", "fail", "unknown"};
-
-        if (around == 0 || w->opt.log == SIM_LOG_FULL || ops[i].id + 400 > around) {
-            (void)printf("  op %u c%u %s f%u a=%lu,%lu %s r=%lu,%lu,%lu called %lu answered %lu\n",
-                         ops[i].id, w->history.ops[ops[i].id - 1].client, sim_op_name(ops[i].kind),
-                         ops[i].field, ops[i].a[0], ops[i].a[1], outcomes[ops[i].outcome],
-                         ops[i].r[0], ops[i].r[1], ops[i].r[2], ops[i].invoke_us, ops[i].return_us);
-        }
-    }
-}
-
-static void check_object(struct sim_world *w, uint32_t object, struct sim_op *ops,
-                         struct sim_result *out)
-{
-    struct sim_linear_report report;
-    uint32_t count = 0;
-    struct diag why;
-
-    for (uint32_t i = 0; i < w->history.count; i++) {
-        if (w->history.ops[i].object == object) {
-            ops[count] = w->history.ops[i];
-            ops[count].client = w->opt.any_order ? SIM_CLIENT_ANY : ops[count].client;
-            count++;
-        }
-    }
-    if (sim_object_family(w, object) == SIM_COUNTER && !sim_check_acked_counter(ops, count, &why)) {
-        sim_found(w, "object %u: %s", object, why.text);
-        say_object(w, ops, count, 0);
-        return;
-    }
-    switch (sim_check_linear(ops, count, &report)) {
-    case SIM_LINEAR:
-        break;
-    case SIM_LINEAR_UNDECIDED:
-        out->inconclusive++;
-        sim_say(w, SIM_LOG_SHORT, "object %u of family %d undecided: %u of %u placed", object,
-                (int)sim_object_family(w, object), report.placed_most, report.known);
-        say_object(w, ops, count, 0);
-        break;
-    case SIM_NOT_LINEAR:
-        sim_found(w,
-                  "object %u is not linearizable: %u of %u operations can be explained; the first "
-                  "that cannot is op %u",
-                  object, report.placed_most, report.known, report.stuck_id);
-        say_object(w, ops, count, report.stuck_id);
-        break;
-    }
-}
-
-static void check_history(struct sim_world *w, struct sim_result *out)
-{
-    struct sim_op *ops = mem_alloc((w->history.count + 1) * sizeof ops[0]);
-
-    for (uint32_t i = 0; i < w->history.count; i++) {
-        out->ops++;
-        out->ops_ok += w->history.ops[i].outcome == SIM_OP_OK;
-        out->ops_fail += w->history.ops[i].outcome == SIM_OP_FAIL;
-        out->ops_unknown += w->history.ops[i].outcome == SIM_OP_UNKNOWN;
-    }
-    for (uint32_t object = 0; object < w->opt.keys && !w->found; object++) {
-        check_object(w, object, ops, out);
-    }
-    mem_free(ops);
-}
-
 /* --- one run --- */
 
 static void world_init(struct sim_world *w, const struct sim_options *given)
@@ -368,6 +295,7 @@ static void world_free(struct sim_world *w)
     }
     sim_net_free(&w->net);
     sim_history_free(&w->history);
+    sim_reply_free(&w->reply);
     sim_check_raft_free(&w->raft);
     sim_harm_free(&w->harm);
     sim_queue_free(&w->queue);
@@ -394,7 +322,7 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out)
     for (uint32_t i = 0; i < w->opt.hosts && !w->found; i++) {
         node_check(w->hosts[i].node, true);
     }
-    check_history(w, out);
+    sim_judge_history(w, out);
     sim_trace(w, 0xe4d, w->events);
     out->trace = w->trace;
     out->virtual_us = w->now_us;

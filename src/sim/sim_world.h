@@ -53,6 +53,8 @@ struct sim_world {
     struct sim_net net;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_history history;
+    struct sim_reply reply;                /* the one being read */
+    int64_t wall_offset_ms[SIM_HOSTS_MAX]; /* as the history has it */
     struct sim_raft_check raft;
     struct sim_harm harm;
     struct sim_live live;
