@@ -34,7 +34,8 @@
     X(CHECKSUM_IGNORED, "checksum-ignored", "wal",                                                 \
       "recovery believes a batch without its checksum")                                            \
     X(OLD_BATCHES, "old-batches", "wal", "a recycled segment's old batches are read back")         \
-    X(HARD_UNWRITTEN, "hard-unwritten", "wal", "a vote and its term are not written")              \
+    X(HARD_UNWRITTEN, "hard-unwritten", "wal",                                                     \
+      "a vote and its term are written as they were before")                                       \
     X(VOTE_UNWRITTEN, "vote-unwritten", "wal", "the term is written, the vote is not")             \
     X(STATES_LEFT_OUT, "states-left-out", "wal",                                                   \
       "a new segment begins without the terms and votes of the groups")                            \

@@ -181,12 +181,12 @@ void wal_put_entries(struct wal *w, uint32_t group, const struct raft_entry *ent
 
 void wal_put_hard(struct wal *w, uint32_t group, struct raft_hard hard)
 {
-    if (PLANTED(HARD_UNWRITTEN) && hard.voted_for.n != 0) {
-        return;
-    }
     struct wal_group *g = touch(w, group);
     uint8_t *at = record_begin(w, g, WAL_RECORD_HARD, 16);
 
+    if (PLANTED(HARD_UNWRITTEN) && hard.voted_for.n != 0) {
+        hard = g->now.hard;
+    }
     if (PLANTED(VOTE_UNWRITTEN)) {
         hard.voted_for.n = 0;
     }

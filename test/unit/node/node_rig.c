@@ -199,14 +199,19 @@ static void effect_run(struct rig *r, struct node_effect *e)
     }
 }
 
-static void turn_end(struct rig *r)
+void rig_effects(struct rig *r)
 {
-    node_end(r->node, &r->fx);
     for (size_t i = 0; i < r->fx.count; i++) {
         effect_run(r, &r->fx.at[i]);
     }
     r->fx.count = 0;
     node_check(r->node, !r->deep_off);
+}
+
+static void turn_end(struct rig *r)
+{
+    node_end(r->node, &r->fx);
+    rig_effects(r);
 }
 
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us)

@@ -34,6 +34,8 @@ void rig_lose(struct rig *r, const char *path);
 uint64_t rig_disk_hash(const struct rig *r);
 void rig_close(struct rig *r);
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us);
+/* Run what a node_end() of the test's own listed in fx. */
+void rig_effects(struct rig *r);
 /* Send bytes as the client, run until quiet, return all that came back since. */
 const char *rig_ask(struct rig *r, const char *bytes);
 void rig_send(struct rig *r, const void *data, size_t len);
