@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-LINE = re.compile(r"^ {21}(\S+) +(\S+) +(.+)$")
+LINE = re.compile(r"^ {21}(\S+) +(sim|raft|wal|store|node|wire) +(.+)$")
 
 
 def listed(binary):
