@@ -271,6 +271,14 @@ void sim_fault_member(struct sim_world *w, struct sim_host *h, uint32_t part, ui
 
 /* --- snapshots --- */
 
+static void reset_event(struct sim_world *w, uint64_t host, uint64_t name)
+{
+    if (sim_faults_on(w)) {
+        w->rng = sim_dice(w, SIM_FOR_STRIKE, name ^ 3ULL << 62);
+        sim_net_reset_host(w, (uint32_t)host);
+    }
+}
+
 static void snapshot_event(struct sim_world *w, uint64_t host, uint64_t name)
 {
     struct sim_host *h = &w->hosts[host], *other;
@@ -303,8 +311,11 @@ static void snapshot_event(struct sim_world *w, uint64_t host, uint64_t name)
     case 3:
         sim_host_pause(w, h, strike_us(w));
         return;
-    default:
-        sim_net_break_one(w, false);
+    default: /* it starts over while the disk is still at work for the one given up */
+        if (w->opt.fault[SIM_FAULT_SLOW_DISK]) {
+            h->disk_stall_until_us = w->now_us + 100000 + strike_us(w);
+        }
+        sim_in(w, prng_below(&w->rng, 20000), reset_event, h->id, name);
         return;
     }
 }

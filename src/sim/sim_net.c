@@ -900,6 +900,18 @@ void sim_net_break_one(struct sim_world *w, bool quiet)
     }
 }
 
+void sim_net_reset_host(struct sim_world *w, uint32_t host)
+{
+    for (uint32_t i = 0; i < w->net.live_count; i++) {
+        const struct sim_conn *c = w->net.conns[w->net.live[i]];
+        bool peers = c->end[0].is_host && c->end[1].is_host;
+
+        if (peers && (c->end[0].who == host || c->end[1].who == host)) {
+            conn_break(w, w->net.live[i], prng_below(&w->rng, 2000), prng_below(&w->rng, 2000));
+        }
+    }
+}
+
 void sim_net_forget_one(struct sim_world *w)
 {
     uint32_t conn = any_conn(w);

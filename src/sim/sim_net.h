@@ -97,6 +97,8 @@ void sim_net_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until
 void sim_net_open_link(struct sim_world *w, uint32_t from, uint32_t to);
 /* A random established connection breaks. quiet: the ends may not notice for long. */
 void sim_net_break_one(struct sim_world *w, bool quiet);
+/* Those of a host with other hosts break, and both ends know at once. */
+void sim_net_reset_host(struct sim_world *w, uint32_t host);
 /* A random one goes into nothing from now on. One end may be told that it is closed. */
 void sim_net_forget_one(struct sim_world *w);
 /* A random client stops reading for a while, or goes on. */

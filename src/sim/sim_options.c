@@ -186,7 +186,9 @@ static void draw_snapshots(struct sim_options *o, struct prng *p)
     o->fault_gap_us = PICK(p, 200000, 500000);
     o->fault_long_us = PICK(p, 1000000, 3000000);
     o->snapshot_permille = (uint32_t)PICK(p, 20, 100, 300);
+    o->disk_sync_us = PICK(p, 1000, 20000, 50000);
     turn_on(o, SIM_FAULT_SNAPSHOT);
+    turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_SLOW_DISK : SIM_FAULT_DISK_FULL);
     turn_on(o, SIM_FAULT_PAUSE);
     turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_PARTITION : SIM_FAULT_CLOG);
     turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_WIPE : SIM_FAULT_KILL);
@@ -227,7 +229,7 @@ static void draw_pauses(struct sim_options *o, struct prng *p)
     turn_on(o, SIM_FAULT_PARTITION);
 }
 
-enum { LOAD_PER_S = 1000 };
+enum { LOAD_PER_S = 1000, REQUEST_TIMEOUT_US_MAX = 5000000 };
 
 /* Timeouts that no healthy network or disk could meet would only show that they are wrong. */
 static void make_timeouts_sane(struct sim_options *o)
@@ -283,6 +285,27 @@ bool sim_options_op_in(const struct sim_options *o, uint64_t name)
     return is_in(o->only_ops, o->skip_ops, name);
 }
 
+/* How long all that clients may have under way takes one partition, window by window. */
+static uint64_t backlog_us(const struct sim_options *o)
+{
+    uint64_t round_us = 2 * o->disk_sync_us + 4 * (o->latency_us + o->jitter_us);
+    uint64_t flying = o->inflight_bytes_max / (o->value_bytes_max + 100);
+
+    flying = flying < o->inflight_count_max ? flying : o->inflight_count_max;
+    return 2 * (uint64_t)o->clients * o->pipeline_max * round_us / (flying < 1 ? 1 : flying);
+}
+
+/* A healthy cluster answers in time; it may be slow, and then clients ask less at once. */
+static void make_patience_sane(struct sim_options *o)
+{
+    while (backlog_us(o) > REQUEST_TIMEOUT_US_MAX && o->pipeline_max > 1) {
+        o->pipeline_max /= 2;
+    }
+    if (o->request_timeout_us < backlog_us(o)) {
+        o->request_timeout_us = backlog_us(o);
+    }
+}
+
 /* A run is about faults, and most of its cost is operations: but for a few, seeds have no more
  * than so many of them per second. */
 static void make_load_sane(struct sim_options *o, struct prng *p)
@@ -316,6 +339,7 @@ void sim_options_draw(struct sim_options *o)
     draw_habits(o);
     make_load_sane(o, &p);
     make_timeouts_sane(o);
+    make_patience_sane(o);
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
     if (o->lease_reads && o->bug != SIM_BUG_CLOCKS_APART) {
