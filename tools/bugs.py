@@ -4,8 +4,8 @@
     bugs.py BINARY [--count N] [--first SEED] [--jobs N] [--tally FILE] [--release FILE] [NAME...]
 
 BINARY is built with -Dplanted=true. Seeds run upwards from the first until one ends with a
-finding; exit 1 if a bug is not found within N seeds. NAME: only these. --release: this other
-binary must have no trace of any bug of the product.
+finding that it has not without the bug; exit 1 if a bug is not found within N seeds. NAME: only
+these. --release: this other binary must have no trace of any bug of the product.
 """
 import concurrent.futures
 import os
@@ -34,19 +34,27 @@ def checker(finding, errors):
     return finding
 
 
+def run(binary, first, count, *more):
+    return subprocess.run([binary, "sim", "cluster", "--seed", str(first), "--count", str(count),
+                           "--jobs", "1", "--no-shrink", *more], capture_output=True, text=True)
+
+
 def hunt(binary, name, first, count):
     """(seed or None, seeds run, seconds, who found it)"""
-    began = time.monotonic()
-    done = subprocess.run([binary, "sim", "cluster", "--bug", name, "--seed", str(first),
-                           "--count", str(count), "--jobs", "1", "--no-shrink"],
-                          capture_output=True, text=True)
-    seconds = time.monotonic() - began
-    m = re.search(r"^FINDING seed (\d+): (.*)$", done.stdout, re.M)
-    if m is None:
-        why = "" if done.returncode == 0 else done.stderr.strip()[-200:]
-        return None, count, seconds, why
-    seed = int(m.group(1))
-    return seed, seed - first + 1, seconds, checker(m.group(2), done.stderr)
+    began, seed, end = time.monotonic(), first, first + count
+    while seed < end:
+        done = run(binary, seed, end - seed, "--bug", name)
+        m = re.search(r"^FINDING seed (\d+): (.*)$", done.stdout, re.M)
+        if m is None:
+            why = "" if done.returncode == 0 else done.stderr.strip()[-200:]
+            return None, count, time.monotonic() - began, why
+        seed = int(m.group(1))
+        # What the seed also finds without the bug says nothing of it.
+        if run(binary, seed, 1).returncode == 0:
+            return (seed, seed - first + 1, time.monotonic() - began,
+                    checker(m.group(2), done.stderr))
+        seed += 1
+    return None, count, time.monotonic() - began, ""
 
 
 def traces(release, bugs):
@@ -91,9 +99,9 @@ def main(args):
     with concurrent.futures.ThreadPoolExecutor(given["--jobs"]) as pool:
         runs = {pool.submit(hunt, binary, b[0], given["--first"], given["--count"]): b
                 for b in bugs}
-        for run in concurrent.futures.as_completed(runs):
-            name, room, _ = runs[run]
-            seed, seeds, seconds, who = run.result()
+        for ended in concurrent.futures.as_completed(runs):
+            name, room, _ = runs[ended]
+            seed, seeds, seconds, who = ended.result()
             print("%-20s %-5s %6s  %6.1f s  %s" %
                   (name, room, seeds if seed is not None else "MISSED", seconds, who[:150]),
                   flush=True)
