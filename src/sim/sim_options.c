@@ -295,14 +295,23 @@ static uint64_t backlog_us(const struct sim_options *o)
     return 2 * (uint64_t)o->clients * o->pipeline_max * round_us / (flying < 1 ? 1 : flying);
 }
 
+/* A command with two of the largest values, on its three hops, behind another one. */
+static uint64_t big_us(const struct sim_options *o)
+{
+    uint64_t bytes = o->habits.big > 0 ? o->habits.big_bytes_max : 0;
+    uint64_t rounds = bytes / o->send_window_bytes;
+
+    return 12 * (bytes * 1000000 / o->bytes_per_s + rounds * 2 * (o->latency_us + o->jitter_us));
+}
+
 /* A healthy cluster answers in time; it may be slow, and then clients ask less at once. */
 static void make_patience_sane(struct sim_options *o)
 {
     while (backlog_us(o) > REQUEST_TIMEOUT_US_MAX && o->pipeline_max > 1) {
         o->pipeline_max /= 2;
     }
-    if (o->request_timeout_us < backlog_us(o)) {
-        o->request_timeout_us = backlog_us(o);
+    if (o->request_timeout_us < backlog_us(o) + big_us(o)) {
+        o->request_timeout_us = backlog_us(o) + big_us(o);
     }
 }
 
