@@ -11,6 +11,7 @@ enum {
     OPS_MANY = 20000,
     BYTES_MANY = 24 << 20,
     THINK_LONG_US = 400000,
+    READING_US = 2000,
     NOBODY = UINT32_MAX
 };
 
@@ -582,6 +583,9 @@ static void all_answered(struct sim_world *w, struct sim_client *c, struct sim_p
     }
     if (prng_chance(&c->rng, w->opt.muse_permille, 1000)) {
         think = w->opt.election_us_max; /* someone must ask a leader that has slept long */
+    }
+    if (w->phase >= SIM_READING) {
+        think = READING_US; /* thousands of keys are still to be read */
     }
     l->tries++;
     act_in(w, c, l, 1 + prng_below(&c->rng, 2 * think));
