@@ -94,7 +94,7 @@ struct place {
     struct sim_state state;
     struct newest newest;
     uint32_t first;       /* known calls before it are all placed */
-    uint64_t latest_call; /* of the known ones placed */
+    uint64_t latest_call; /* of those placed: what was over by then comes too late */
 };
 /* One choice made; to be taken back when nothing follows from it. */
 struct step {
@@ -493,7 +493,8 @@ static bool try_place(struct search *s, bool unknown, uint32_t pos, unsigned gon
         s->at.newest.pos = pos;
         s->at.newest.gone = gone;
         s->at.newest.before = before.state;
-    } else if (c->call_us > before.latest_call) {
+    }
+    if (c->call_us > before.latest_call) {
         s->at.latest_call = c->call_us;
     }
     s->at.state = next;

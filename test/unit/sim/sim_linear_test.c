@@ -141,6 +141,14 @@ static void unknown_outcomes(void **state)
     legal("1 1- SET a 7 > silent\n1 1-5 PING > +PONG\n2 6-7 GET a > $7");
     illegal("1 1- SET a 7 > silent\n1 1-5 PING > +PONG\n2 6-7 GET a > _\n2 8-9 GET a > $7");
     legal("1 1- SET a 7 > silent\n2 6-7 GET a > _\n2 8-9 GET a > $7");
+    /* Nor behind one of unknown outcome that was called later: the search once asked only what
+     * replied. (Found by sim_brute_test.c.) */
+    illegal("1 2- DEL a > silent\n1 6-6 DEL a > -\"CLUSTERDOWN no\"\n2 7- INCRBY a 2 > silent\n"
+            "3 1-9 GETSET a 0 > $2\n4 14-14 GET a > _");
+    illegal("1 1- APPEND a 1, > silent\n1 4-5 STRLEN a > :0\n2 7- APPEND a 2, > lost\n"
+            "3 8-9 GET a > $2,1,");
+    legal("1 1- APPEND a 1, > silent\n1 4-5 STRLEN a > :0\n2 5- APPEND a 2, > lost\n"
+          "3 8-9 GET a > $2,1,");
 }
 
 static void refused(void **state)
