@@ -255,7 +255,7 @@ void node_checkpoint_tick(struct node *n)
         n->now.mono_us < n->checkpoint_pause_us) {
         return;
     }
-    if (next == NULL && wal_live_bytes(n->wal) > n->cfg.checkpoint_log_bytes &&
+    if (next == NULL && wal_held_bytes(n->wal) > n->cfg.checkpoint_log_bytes &&
         wal_laggard(n->wal, &laggard) && can_begin(&n->groups[laggard])) {
         next = &n->groups[laggard];
     }

@@ -506,6 +506,19 @@ uint64_t wal_live_bytes(const struct wal *w)
     return w->live_bytes;
 }
 
+uint64_t wal_held_bytes(const struct wal *w)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < w->sealed.count; i++) {
+        bytes += w->sealed.at[i].live_count > 0 ? w->sealed.at[i].bytes : 0;
+    }
+    for (uint32_t i = 0; i < w->known_count; i++) {
+        bytes += w->groups[w->known[i]]->active_bytes;
+    }
+    return bytes;
+}
+
 uint64_t wal_disk_bytes(const struct wal *w)
 {
     return w->disk_bytes;

@@ -129,6 +129,9 @@ bool wal_full(const struct wal *w);
 /* Bytes of entries in use beyond what snapshots cover; and the group whose entries
  * hold back the oldest segment (false: none). For the checkpoint policy. */
 uint64_t wal_live_bytes(const struct wal *w);
+/* Bytes of disk that snapshots can free: sealed segments whole, for a batch is padded to blocks
+ * and a segment stays until nothing in it is in use; of the active one what is in use. */
+uint64_t wal_held_bytes(const struct wal *w);
 bool wal_laggard(const struct wal *w, uint32_t *group);
 uint64_t wal_disk_bytes(const struct wal *w); /* of all segment files */
 
