@@ -23,7 +23,7 @@ enum {
     WORDS_MAX = 6,
     KEYS = 2,
     FIELDS = 2,
-    HISTORIES = 5000,
+    HISTORIES = 4000,
     FOREVER = 1000000,
     REPLY_BYTES = 96
 };
