@@ -239,7 +239,7 @@ static void put_field(struct value *v, const char *field, const char *text)
 static void run_hash(struct value *v, const struct op *op, char *out)
 {
     unsigned before = fields(v);
-    char *field = op->words > 2 ? v->field[op->word[2][0] - 'f'] : NULL;
+    char *field = v->field[op->words > 2 ? op->word[2][0] - 'f' : 0];
 
     if (word_is(op, 0, "HSET")) {
         for (unsigned i = 2; i < op->words; i += 2) {
