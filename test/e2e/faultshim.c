@@ -87,6 +87,8 @@ static int sync_suffers(void)
     return suffer(faults->sync_us, faults->sync_errno);
 }
 
+/* libc declares them with names of its own, which nobody else may use. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
 {
     return write_suffers() != 0 ? -1 : real_pwrite(fd, data, bytes, at);
@@ -156,3 +158,4 @@ time_t time(time_t *out)
     }
     return now.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
