@@ -86,6 +86,11 @@ static struct request *pending_take(struct group *g, const struct raft_entry *e)
     }
 }
 
+static struct pending *pending_at(struct group *g, uint32_t i)
+{
+    return &g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+}
+
 /* Entries from `from` on were replaced in this log. That does not decide their fate:
  * another replica may hold them, lead, and have them committed. */
 void node_apply_truncated(struct group *g, struct raft_index from)
@@ -93,18 +98,14 @@ void node_apply_truncated(struct group *g, struct raft_index from)
     uint32_t kept = 0;
 
     while (kept < g->pending_count) {
-        struct pending *p = &g->pending[(g->pending_head + kept) & (g->pending_cap - 1)];
-
-        if (p->index.n >= from.n) {
+        if (pending_at(g, kept)->index.n >= from.n) {
             break;
         }
         kept++;
     }
     for (uint32_t i = kept; i < g->pending_count; i++) {
-        struct request *r = g->pending[(g->pending_head + i) & (g->pending_cap - 1)].request;
-
-        if (PLANTED(TRUNCATED_FAILS) && r != NULL) {
-            node_request_not_leader(g->node, r);
+        if (PLANTED(TRUNCATED_FAILS) && pending_at(g, i)->request != NULL) {
+            node_request_not_leader(g->node, pending_at(g, i)->request);
             continue;
         }
         if (g->replaced_count == g->replaced_cap) {

@@ -472,7 +472,7 @@ void node_found_hello(struct node *n, struct link *l);
 void node_found_tick(struct node *n);
 void node_found_rebuilt(struct node *n); /* a replica votes again: perhaps the last one */
 void node_found_map(struct node *n, struct link *l, struct slice payload);
-void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *done);
+void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *of);
 void node_map_write(struct node *n); /* persist node->map as it is now */
 /* Position of the member that runs replicas of this id, or -1. */
 int node_member_of(const struct node *n, struct raft_id id);

@@ -276,6 +276,9 @@ static void blank_out(struct group *g, uint32_t *word)
     size_t len = sim_blob_get(&g->m.blobs, *word).len;
     struct buf blank = {0};
 
+    if (len == 0) {
+        return;
+    }
     buf_reserve(&blank, len);
     memset(blank.data, '?', len);
     *word = sim_blob_put(&g->m.blobs, (struct slice){blank.data, len});

@@ -190,6 +190,7 @@ static __int128 field_get(const struct field *f, struct slice text)
 {
     __int128 v = 0;
 
+    CHECK(f->width > 0);
     for (unsigned i = 0; i < f->width; i++) {
         v = v * 2 + bit_at(text, f->at + i);
     }

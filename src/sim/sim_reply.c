@@ -55,7 +55,9 @@ static size_t bulk(struct slice in, size_t at, int64_t len, struct sim_reply *ou
     struct slice text;
     size_t next;
 
-    (void)line(in, at + 1, &text, &next);
+    if (!line(in, at + 1, &text, &next)) {
+        return 0; /* its length was read from a whole line: not reached */
+    }
     if (len == -1 && !verbatim) {
         (void)add(out, SIM_ITEM_NULL);
         return next;
