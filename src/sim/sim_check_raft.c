@@ -68,6 +68,7 @@ static void check_leader(struct sim_world *w, struct sim_host *h, uint32_t part,
         *who = v->self.n;
         (void)map64_put(leaders, v->term.n, who);
         w->raft.elections++;
+        w->raft.elected_us = w->now_us;
         sim_say(w, SIM_LOG_SHORT, "n%u becomes leader of partition p%u in term %lu", h->id, part,
                 v->term.n);
         sim_fault_elected(w, h, part, v->term.n);

@@ -34,6 +34,7 @@ struct sim_raft_check {
     struct sim_partition_check of[SIM_PARTITIONS_MAX];
     struct sim_group_seen seen[SIM_HOSTS_MAX][SIM_PARTITIONS_MAX];
     uint64_t elections, installs;
+    uint64_t elected_us; /* when the latest leader was */
 };
 void sim_check_raft_free(struct sim_raft_check *c);
 /* The node was opened anew: what it knows may have gone back to what was durable. */
