@@ -10,6 +10,11 @@ CONNECT_S = 1.0  # then the next try: a node whose packets vanish never answers
 RETRY_S = 0.05
 
 
+def turned_away(value):
+    """What a node says to a connection that it does not take, before anything was asked."""
+    return str(value).startswith(("TRYAGAIN this node is stopping", "ERR max number of clients"))
+
+
 class Link:
     """A connection that is made again and again. The owner's methods are called:
     ready(link): connected. answered(link, request, reply, at_us): in the order of the requests.
@@ -101,6 +106,9 @@ class Link:
             while pos < len(self.buf):
                 value, pos = parse(self.buf, pos)
                 if not self.waiting:
+                    if turned_away(value):
+                        self.drop()
+                        return
                     raise ValueError("a reply to nothing: %r" % (value,))
                 self.owner.answered(self, self.waiting.pop(0), value, at_us)
         except Incomplete:
