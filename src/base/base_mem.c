@@ -6,8 +6,9 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* jemalloc's, where it is linked. */
-int mallctl(const char *name, void *old, size_t *old_len, void *new, size_t new_len)
+/* jemalloc's, absent where a sanitizer brings its own allocator. In the names, 4096 is
+ * MALLCTL_ARENAS_ALL: written out because no header is needed otherwise. */
+extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
     __attribute__((weak));
 
 void mem_keep_freed(void)
@@ -16,9 +17,28 @@ void mem_keep_freed(void)
 
     if (mallctl != NULL) {
         (void)mallctl("arenas.dirty_decay_ms", NULL, NULL, &never, sizeof never);
-        /* 4096 is all of those that there are already */
         (void)mallctl("arena.4096.dirty_decay_ms", NULL, NULL, &never, sizeof never);
     }
+}
+
+void mem_trim(void)
+{
+    if (mallctl != NULL) {
+        (void)mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+        (void)mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
+    }
+}
+
+uint64_t mem_heap_bytes(void)
+{
+    uint64_t epoch = 1;
+    size_t bytes = 0, size = sizeof bytes;
+
+    if (mallctl == NULL || mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) != 0 ||
+        mallctl("stats.allocated", &bytes, &size, NULL, 0) != 0) {
+        return 0;
+    }
+    return bytes;
 }
 
 static _Noreturn void out_of_memory(size_t bytes)

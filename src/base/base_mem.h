@@ -22,6 +22,11 @@ size_t mem_usable(const void *ptr);
 /* Freed memory is not given back to the system from now on: for processes that allocate and free
  * the same again and again. */
 void mem_keep_freed(void);
+/* Give memory that is free but still held back to the system now: after a peak, such as that of
+ * reading the log. Takes milliseconds. */
+void mem_trim(void);
+/* What the process has allocated, in bytes; 0 where the allocator does not tell. */
+uint64_t mem_heap_bytes(void);
 
 #define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
 #endif

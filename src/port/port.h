@@ -21,9 +21,6 @@ MUST_USE enum err port_entropy(uint8_t out[32], struct diag *why);
 /* Raise the soft limit of open files to the hard one, as far as `want` needs.
  * Returns the limit now in force. */
 uint64_t port_raise_files(uint64_t want);
-/* Give memory that is free but still held back to the system now: after a peak, such
- * as that of reading the log. Takes milliseconds. */
-void port_trim_memory(void);
 
 /* ---- log lines (port_log.c) ---- */
 /* One line to stderr: time, level, node=, then text as msg="..." and its key=value

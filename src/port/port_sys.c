@@ -1,6 +1,8 @@
 /* port_sys.c - clocks, chance, limits and gauges of the process. */
 #include "port/port_internal.h"
 
+#include "base/base_mem.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
@@ -58,31 +60,6 @@ uint64_t port_raise_files(uint64_t want)
     return r.rlim_cur;
 }
 
-/* jemalloc's, absent where a sanitizer brings its own allocator. */
-extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
-    __attribute__((weak));
-
-static uint64_t heap_bytes(void)
-{
-    uint64_t epoch = 1;
-    size_t bytes = 0, size = sizeof bytes;
-
-    if (mallctl == NULL || mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) != 0 ||
-        mallctl("stats.allocated", &bytes, &size, NULL, 0) != 0) {
-        return 0;
-    }
-    return bytes;
-}
-
-void port_trim_memory(void)
-{
-    /* 4096 is MALLCTL_ARENAS_ALL: written out because no header is needed otherwise. */
-    if (mallctl != NULL) {
-        (void)mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
-        (void)mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
-    }
-}
-
 static uint64_t rss_bytes(void)
 {
     FILE *f = fopen("/proc/self/statm", "re");
@@ -109,7 +86,7 @@ void port_gauges(struct port *p)
     struct rusage used;
 
     g->rss_bytes = rss_bytes();
-    g->heap_bytes = heap_bytes();
+    g->heap_bytes = mem_heap_bytes();
     g->pid = (uint64_t)getpid();
     g->uptime_start_ms = p->started_ms;
     g->connections_rejected = p->rejected;

@@ -110,7 +110,7 @@ static enum err run(struct port *p, struct port_dir *d, const struct server_opti
     if (err != ERR_OK) {
         return err;
     }
-    port_trim_memory(); /* of reading the log */
+    mem_trim(); /* of reading the log */
     node_id_text(n, id);
     port_log_node(id);
     port_log(NODE_LOG_INFO, "started pid=%d listen=%s peer=%s dir=%s io=%s", (int)getpid(),
