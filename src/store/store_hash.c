@@ -235,8 +235,8 @@ static struct store_item *become_table(struct store *s, uint64_t *slot)
     for (size_t pos = 0; pack_next(pack, &pos, &field, &value);) {
         fields_add(s, f, field, value);
     }
-    f->sum =
-        pack_sum(pack); /* what the writes made of it; if these bytes differ, a scrub finds it */
+    /* What the writes made of it, not what is there: if the bytes differ, a scrub finds it. */
+    f->sum = pack_sum(pack);
     it = item_resize(s, slot, ITEM_TABLE, sizeof f);
     memcpy(item_value_ptr(it), &f, sizeof f);
     return it;
