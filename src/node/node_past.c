@@ -182,7 +182,7 @@ void node_past_frame(struct node *n, struct link *l, struct slice payload)
 
     while (reader_left(&r) > 0) {
         if (wire_get_records(&r, &s) != ERR_OK) {
-            node_link_drop(n, l, "a count of records that cannot be read");
+            node_link_garbled(n, l, "a count of records that cannot be read");
             return;
         }
         if (n->groups != NULL && s.group < n->map.partitions &&
@@ -226,7 +226,7 @@ void node_past_forgot(struct node *n, struct link *l, struct slice payload)
         struct group *g;
 
         if (wire_get_records(&r, &s) != ERR_OK) {
-            node_link_drop(n, l, "a count of records that cannot be read");
+            node_link_garbled(n, l, "a count of records that cannot be read");
             return;
         }
         if (n->groups == NULL || s.group >= n->map.partitions || !n->groups[s.group].here ||
