@@ -324,10 +324,9 @@ static void tell_stop(struct port *p)
     }
 }
 
-static uint64_t timeout_us(const struct port *p)
+static uint64_t timeout_us(const struct port *p, uint64_t now)
 {
     uint64_t at = node_deadline_us(p->node);
-    uint64_t now = port_mono_us();
 
     if (p->urgent) {
         return 0;
@@ -353,9 +352,9 @@ static void pause_listeners(struct port *p)
     }
 }
 
-static void feed(struct port *p, struct port_item *items)
+static void feed(struct port *p, struct node_time now, struct port_item *items)
 {
-    node_begin(p->node, (struct node_time){p->now_us, port_now().wall_ms});
+    node_begin(p->node, now);
     tell_items(p, items);
     port_conn_again(p);
     for (size_t i = 0; i < p->event_count; i++) {
@@ -377,54 +376,56 @@ static bool something_came(struct port *p)
 }
 
 /* At least once, which also submits what is to be sent; then until something came or
- * look_us have passed [port_poll]. */
-static bool look_for_work(struct port *p, uint64_t start_us, uint64_t look_us)
+ * look_us have passed [port_poll]. How much of left_us to sleep for then: 0 if something came. */
+static uint64_t look_for_work(struct port *p, uint64_t start_us, uint64_t look_us, uint64_t left_us)
 {
     for (;;) {
+        uint64_t gone_us;
+
         p->backend->wait(p, 0);
-        if (something_came(p)) {
-            return true;
+        if (left_us == 0 || something_came(p)) {
+            return 0;
         }
-        if (port_mono_us() - start_us >= look_us) {
-            return false;
+        gone_us = port_mono_us() - start_us;
+        if (gone_us >= look_us) {
+            return gone_us < left_us ? left_us - gone_us : 0;
         }
         (void)sched_yield();
     }
 }
 
-static void collect(struct port *p)
+static void collect(struct port *p, uint64_t start_us)
 {
-    uint64_t start_us = port_mono_us();
-    uint64_t left_us = timeout_us(p);
+    uint64_t left_us = timeout_us(p, start_us);
     uint64_t look_us = port_poll_us(&p->poll);
 
     p->woken = false;
     look_us = look_us < left_us ? look_us : left_us;
     if (left_us == 0 || look_us > 0) {
-        bool came = look_for_work(p, start_us, look_us);
-        uint64_t gone_us = port_mono_us() - start_us;
-
-        left_us = came || gone_us >= left_us ? 0 : left_us - gone_us;
+        left_us = look_for_work(p, start_us, look_us, left_us);
     }
     if (left_us > 0) {
         port_lanes_sleep(&p->lanes, true);
         p->backend->wait(p, port_lanes_done(&p->lanes) ? 0 : left_us);
         port_lanes_sleep(&p->lanes, false);
     }
-    port_poll_waited(&p->poll, port_mono_us() - start_us);
 }
 
 static void turn(struct port *p)
 {
+    uint64_t start_us = port_mono_us();
     struct port_item *items;
+    struct node_time now;
 
     p->turn++;
-    collect(p);
+    collect(p, start_us);
     items = port_lanes_take(&p->lanes);
     p->urgent = false;
     /* Only now: what arrived did so before this moment [node.h, one loop turn]. */
-    p->now_us = port_mono_us();
-    feed(p, items);
+    now = port_now();
+    p->now_us = now.mono_us;
+    port_poll_waited(&p->poll, p->now_us - start_us);
+    feed(p, now, items);
     p->backend->recycle(p);
     run_effects(p);
     port_conn_deadlines(p, p->now_us);
