@@ -461,6 +461,7 @@ static void farewell(struct port *p)
         p->backend->accept(p, &p->listener[i], false);
     }
     while (unsent_left(p) && port_mono_us() < until) {
+        p->woken = true; /* the end of our own sends is what is waited for: come back at it */
         p->backend->wait(p, 10000);
         p->now_us = port_mono_us();
         p->urgent = false;
