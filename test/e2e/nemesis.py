@@ -498,8 +498,7 @@ def disk_flip(s):
     nodes = stopped(s)
     n = nodes[0]
     try:
-        folder = os.path.join(n.dir, "log")
-        path = max((os.path.join(folder, x) for x in os.listdir(folder)), key=used_bytes)
+        path = log_file(n, used_bytes)
         at = s.rng.randrange(used_bytes(path))
         with open(path, "r+b") as f:
             f.seek(at)
@@ -517,6 +516,12 @@ def disk_flip(s):
     return any("damaged_places=" in x and "damaged_places=0" not in x for x in said.split("\n"))
 
 
+def log_file(n, most):
+    """The file of a stopped node's log of which `most` says the largest number."""
+    folder = os.path.join(n.dir, "log")
+    return max((os.path.join(folder, x) for x in os.listdir(folder)), key=most)
+
+
 def used_bytes(path):
     """Where the written part of a preallocated file ends."""
     with open(path, "rb") as f:
@@ -529,8 +534,7 @@ def disk_torn(s):
     nodes = stopped(s)
     n = nodes[0]
     try:
-        folder = os.path.join(n.dir, "log")
-        path = max((os.path.join(folder, x) for x in os.listdir(folder)), key=os.path.getmtime)
+        path = log_file(n, os.path.getmtime)
         with open(path, "r+b") as f:
             f.seek((used_bytes(path) + 4095) // 4096 * 4096)
             f.write(b"SYNB" + s.rng.randbytes(s.rng.randint(1, 9000)))
