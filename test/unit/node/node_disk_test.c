@@ -9,23 +9,14 @@
 
 #include <cmocka.h>
 
-static struct rig rig;
 static struct diag why;
 
 static const char *const metadata[] = {"meta/node", "meta/node.copy", "meta/map", "meta/map.copy"};
 
 static int setup(void **state)
 {
-    (void)state;
-    rig_open(&rig);
+    (void)rig_setup(state);
     assert_string_equal(rig_ask(&rig, "SET a 1\r\n"), "+OK\r\n");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_close(&rig);
     return 0;
 }
 
@@ -150,18 +141,18 @@ static void small_batches_do_not_fill_the_disk(void **state)
     assert_in_range(most, 1, 2 * LIMIT); /* and not the 12 MiB that were written */
 }
 
-#define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define DISK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(small_batches_do_not_fill_the_disk),
-        RIG_TEST(lost_metadata_is_made_good_from_its_copy),
-        RIG_TEST(damaged_metadata_is_made_good_from_its_copy),
-        RIG_TEST(a_damaged_version_is_no_newer_program),
-        RIG_TEST(metadata_lost_twice_is_refused),
-        RIG_TEST(a_map_without_an_identity_is_refused),
-        RIG_TEST(damage_to_the_only_replica_is_refused),
+        DISK_TEST(small_batches_do_not_fill_the_disk),
+        DISK_TEST(lost_metadata_is_made_good_from_its_copy),
+        DISK_TEST(damaged_metadata_is_made_good_from_its_copy),
+        DISK_TEST(a_damaged_version_is_no_newer_program),
+        DISK_TEST(metadata_lost_twice_is_refused),
+        DISK_TEST(a_map_without_an_identity_is_refused),
+        DISK_TEST(damage_to_the_only_replica_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,22 +10,6 @@
 
 #include <cmocka.h>
 
-static struct rig rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_open(&rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_close(&rig);
-    return 0;
-}
-
 static struct group *group_of_a(void)
 {
     return &rig.node->groups[node_partition_of_slot(rig.node, hashslot_of_key(SLICE("a")))];
@@ -126,9 +110,9 @@ static void every_file_that_waits_for_the_log_goes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(alone_it_serves_on_and_says_so, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_rotten_checkpoint_is_never_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_file_that_waits_for_the_log_goes, setup, teardown),
+        RIG_TEST(alone_it_serves_on_and_says_so),
+        RIG_TEST(a_rotten_checkpoint_is_never_named),
+        RIG_TEST(every_file_that_waits_for_the_log_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -333,3 +333,19 @@ void rig_close(struct rig *r)
     mem_free(r->fx.at);
     *r = (struct rig){0};
 }
+
+struct rig rig;
+
+int rig_setup(void **state)
+{
+    (void)state;
+    rig_open(&rig);
+    return 0;
+}
+
+int rig_teardown(void **state)
+{
+    (void)state;
+    rig_close(&rig);
+    return 0;
+}

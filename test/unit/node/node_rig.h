@@ -39,4 +39,10 @@ void rig_effects(struct rig *r);
 /* Send bytes as the client, run until quiet, return all that came back since. */
 const char *rig_ask(struct rig *r, const char *bytes);
 void rig_send(struct rig *r, const void *data, size_t len);
+
+/* For tests that need one, opened and closed around each. */
+extern struct rig rig;
+int rig_setup(void **state);
+int rig_teardown(void **state);
+#define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 #endif

@@ -9,22 +9,6 @@
 
 #include <cmocka.h>
 
-static struct rig rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_open(&rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_close(&rig);
-    return 0;
-}
-
 static void replies_keep_the_order_of_requests(void **state)
 {
     (void)state;
@@ -341,8 +325,6 @@ static void a_client_that_comes_during_a_stop_is_told_that_nothing_was_done(void
     }
     assert_true(told);
 }
-
-#define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
