@@ -128,6 +128,7 @@ static void node_setup(struct node *n, const struct node_config *cfg, struct nod
     n->cfg = *cfg;
     n->now = n->started = now;
     n->rng.state = load_entropy(entropy, 0) ^ load_entropy(entropy, 3);
+    n->run = load_entropy(entropy, 2) | 1;
     n->next_conn = 2;
     n->next_session = n->next_request = n->next_token = 1;
     n->next_file = (now.wall_ms << 20) | (load_entropy(entropy, 1) & 0xfffff);

@@ -318,9 +318,7 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
     }
     node_group_merge_members(n, &blob);
     g->snap_conf = blob.conf;
-    memcpy(g->heard, blob.heard, sizeof g->heard);
-    g->heard_count = blob.heard_count;
-    node_past_durable(g);
+    node_past_boot(g, &blob);
     g->applied = g->snap_index = b->state.snap_index;
     g->applied_term = g->snap_term = b->state.snap_term;
     g->snap_file = b->state.snap_file;

@@ -70,7 +70,7 @@ const struct raft_conf *node_group_conf(const struct group *g)
 
 /* ---- the blob: who this replica is, and the configuration as of its snapshot ---- */
 
-enum { BLOB_VERSION = 2, BLOB_VERSION_WITHOUT_HEARD = 1 };
+enum { BLOB_VERSION = 3, BLOB_VERSION_WITHOUT_RUNS = 2, BLOB_VERSION_WITHOUT_HEARD = 1 };
 
 static void encode_conf_members(const struct node *n, const struct raft_conf *conf, struct buf *out)
 {
@@ -121,7 +121,7 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
     uint8_t version = get_u8(&r);
 
     *out = (struct group_blob){0};
-    if (version != BLOB_VERSION && version != BLOB_VERSION_WITHOUT_HEARD) {
+    if (version < BLOB_VERSION_WITHOUT_HEARD || version > BLOB_VERSION) {
         return ERR_VERSION;
     }
     out->self.n = get_u64le(&r);
@@ -138,7 +138,8 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
             return ERR_CORRUPT;
         }
     }
-    if (version == BLOB_VERSION && node_past_decode(&r, out->heard, &out->heard_count) != ERR_OK) {
+    if (version > BLOB_VERSION_WITHOUT_HEARD &&
+        node_past_decode(&r, version > BLOB_VERSION_WITHOUT_RUNS, out) != ERR_OK) {
         return ERR_CORRUPT;
     }
     return r.bad || r.pos != r.end ? ERR_CORRUPT : ERR_OK;

@@ -147,6 +147,7 @@ struct snap_recv {
 struct heard {
     struct raft_id replica; /* its newest id */
     uint64_t records;       /* of its log, of this group: it has at least these */
+    uint64_t run;           /* of its process, that had them; 0: not known */
     bool forgot;            /* it came back with less */
 };
 
@@ -241,7 +242,9 @@ struct group {
     uint64_t records, records_news; /* durable log records; the news in which they grew */
     struct heard heard[RAFT_PEERS_MAX];
     uint8_t heard_count;
-    bool heard_news; /* more than the log holds */
+    bool heard_news;                           /* more than the log holds */
+    struct wire_start starts[WIRE_STARTS_MAX]; /* of this replica, oldest first */
+    uint8_t start_count;
     uint64_t heard_save_us;
     uint64_t leader_since_us;
     struct raft_index expire_index; /* newest logged removal of what is past its time, in this
@@ -275,6 +278,7 @@ struct link {
     struct buf records; /* of what waits for the gate */
     size_t records_mark;
     uint64_t records_news; /* of the node, told so far */
+    uint64_t run;          /* of the peer's process */
     struct buf raft_now;
     uint64_t retry_us, heard_us, ping_us;
     uint32_t failures;
@@ -426,6 +430,7 @@ struct node {
     uint64_t checkpoint_pause_us; /* after a full disk */
     uint64_t recv_said_us;        /* that snapshots cannot be stored */
     uint64_t tick_us, balance_us;
+    uint64_t run;                      /* of this process: random, never 0 */
     uint64_t records_news, records_us; /* counts changes of groups' records; next time to tell */
     uint64_t stop_us;
     uint64_t stop_ticket;
@@ -461,8 +466,10 @@ void node_past_forgot(struct node *n, struct link *l, struct slice payload);
 bool node_past_void(struct group *g, struct raft_id from);
 void node_past_save(struct group *g); /* the group writes to the log: perhaps this too */
 void node_past_encode(const struct group *g, struct buf *out);
-MUST_USE enum err node_past_decode(struct reader *r, struct heard heard[RAFT_PEERS_MAX],
-                                   uint8_t *count);
+struct group_blob;
+MUST_USE enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *out);
+/* The group has been read from the log: it goes on from what stood there. */
+void node_past_boot(struct group *g, const struct group_blob *blob);
 
 /* node_found.c */
 MUST_USE enum err node_found_boot(struct node *n, const struct disk_boot *boot,
@@ -533,6 +540,8 @@ struct group_blob {
     struct wire_member members[RAFT_PEERS_MAX];
     struct heard heard[RAFT_PEERS_MAX];
     uint8_t heard_count;
+    struct wire_start starts[WIRE_STARTS_MAX];
+    uint8_t start_count;
 };
 MUST_USE enum err node_group_decode_blob(struct slice data, struct group_blob *out);
 void node_group_merge_members(struct node *n, const struct group_blob *blob);

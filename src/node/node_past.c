@@ -4,9 +4,11 @@
  * directory restored from an old image looks like any other. Neither can be told
  * by the node itself. Its peers can: whatever a replica says rests on records of
  * its log, records are counted for ever, and a node says at the start of each
- * connection how many it has. If that is less than was once heard, something
- * said before is forgotten, a vote perhaps. Such a replica is not listened to any more,
- * and starts anew under the next generation of its id. [docs/protocol/cluster.md]
+ * connection how many it had when its process started. If that is less than was
+ * once heard of an earlier run, something said before is forgotten, a vote perhaps.
+ * (How many it has by now says nothing: a replica that met nobody for a while writes
+ * records of its own, a checkpoint for one.) Such a replica is not listened to any more,
+ * and starts anew under the next generation of its id. [docs/protocol/storage.md]
  */
 #include "node/node_internal.h"
 
@@ -20,10 +22,9 @@ enum {
 
 /* ---- speaking ---- */
 
-static void put(struct buf *b, const struct group *g, uint64_t records)
+static struct wire_records counted(const struct group *g, uint64_t records)
 {
-    wire_put_records(
-        b, &(struct wire_records){.group = g->partition, .replica = g->self, .records = records});
+    return (struct wire_records){.group = g->partition, .replica = g->self, .records = records};
 }
 
 static void say(struct node *n, struct link *l, uint8_t flags, uint64_t since)
@@ -31,11 +32,20 @@ static void say(struct node *n, struct link *l, uint8_t flags, uint64_t since)
     size_t mark = wire_begin(&l->now, WIRE_RECORDS);
 
     put_u8(&l->now, flags);
+    if (flags == OPENING) {
+        put_u64le(&l->now, n->run);
+    }
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         const struct group *g = &n->groups[p];
 
         if (g->here && (flags == OPENING || g->records_news > since)) {
-            put(&l->now, g, g->records);
+            struct wire_records s = counted(g, g->records);
+
+            if (flags == OPENING) {
+                s.start_count = g->start_count;
+                memcpy(s.starts, g->starts, sizeof s.starts);
+            }
+            wire_put_records(&l->now, &s);
         }
     }
     wire_end(&l->now, mark);
@@ -51,11 +61,14 @@ void node_past_open(struct node *n, struct link *l)
  * a vote or an acknowledgement knows what it rests on. */
 void node_past_gated(struct group *g, struct link *l, uint64_t gate)
 {
+    struct wire_records s;
+
     if (l->records.len == 0) {
         l->records_mark = wire_begin(&l->records, WIRE_RECORDS);
         put_u8(&l->records, 0);
     }
-    put(&l->records, g, wal_records(g->node->wal, g->partition, gate));
+    s = counted(g, wal_records(g->node->wal, g->partition, gate));
+    wire_put_records(&l->records, &s);
 }
 
 void node_past_durable(struct group *g)
@@ -106,7 +119,7 @@ static struct heard *heard_new(struct group *g)
     return g->heard_count < ARRAY_COUNT(g->heard) ? &g->heard[g->heard_count++] : NULL;
 }
 
-static void remember(struct group *g, const struct wire_records *s)
+static void remember(struct group *g, const struct wire_records *s, uint64_t run)
 {
     struct heard *h = heard_of(g, s->replica);
 
@@ -124,13 +137,31 @@ static void remember(struct group *g, const struct wire_records *s)
         h->records = s->records;
         g->heard_news = true;
     }
+    if (s->replica.n == h->replica.n && h->run != run) {
+        h->run = run;
+        g->heard_news = true;
+    }
 }
 
-/* It has less than it had, or a name that it had given up. */
-static bool contradicts(const struct heard *h, const struct wire_records *s)
+/* How many records the replica still had after the run in which it was heard of. */
+static uint64_t kept(const struct heard *h, const struct wire_records *s, uint64_t run)
+{
+    if (h->run == 0 || h->run == run || s->start_count == 0) {
+        return s->records;
+    }
+    for (uint8_t i = 0; i + 1 < s->start_count; i++) {
+        if (s->starts[i].run == h->run) {
+            return s->starts[i + 1].records;
+        }
+    }
+    return s->starts[s->start_count - 1].records;
+}
+
+/* It came back with less than it had, or with a name that it had given up. */
+static bool contradicts(const struct heard *h, const struct wire_records *s, uint64_t run)
 {
     return s->replica.n < h->replica.n ||
-           (s->replica.n == h->replica.n && (h->forgot || s->records < h->records));
+           (s->replica.n == h->replica.n && (h->forgot || kept(h, s, run) < h->records));
 }
 
 static void tell(struct link *l, const struct group *g, const struct heard *h)
@@ -148,8 +179,8 @@ static void hear(struct group *g, struct link *l, const struct wire_records *s, 
     struct heard *h = heard_of(g, s->replica);
     struct node *n = g->node;
 
-    if (!opening || h == NULL || !contradicts(h, s)) {
-        remember(g, s);
+    if (!opening || h == NULL || !contradicts(h, s, l->run)) {
+        remember(g, s, l->run);
         return;
     }
     SOMETIMES(true, "node_past: a replica has forgotten");
@@ -158,7 +189,8 @@ static void hear(struct group *g, struct link *l, const struct wire_records *s, 
         "msg=\"a replica has less than it had: its newest writes are lost, or its directory is "
         "an old image; it is not listened to until it is rebuilt\" peer=%s partition=%u "
         "records=%llu records_before=%llu",
-        l->addr, g->partition, (unsigned long long)s->records, (unsigned long long)h->records);
+        l->addr, g->partition, (unsigned long long)kept(h, s, l->run),
+        (unsigned long long)h->records);
     h->forgot = true;
     if (g->here) {
         raft_peer_forgot(g->raft, h->replica);
@@ -180,6 +212,9 @@ void node_past_frame(struct node *n, struct link *l, struct slice payload)
     bool opening = (get_u8(&r) & OPENING) != 0;
     struct wire_records s;
 
+    if (opening) {
+        l->run = get_u64le(&r);
+    }
     while (reader_left(&r) > 0) {
         if (wire_get_records(&r, &s) != ERR_OK) {
             node_link_garbled(n, l, "a count of records that cannot be read");
@@ -262,27 +297,56 @@ void node_past_save(struct group *g)
     }
 }
 
+void node_past_boot(struct group *g, const struct group_blob *blob)
+{
+    memcpy(g->heard, blob->heard, sizeof g->heard);
+    g->heard_count = blob->heard_count;
+    memcpy(g->starts, blob->starts, sizeof g->starts);
+    g->start_count = blob->start_count;
+    node_past_durable(g);
+    if (g->start_count == ARRAY_COUNT(g->starts)) {
+        g->start_count--;
+        memmove(&g->starts[0], &g->starts[1], g->start_count * sizeof g->starts[0]);
+    }
+    g->starts[g->start_count++] = (struct wire_start){.run = g->node->run, .records = g->records};
+}
+
 void node_past_encode(const struct group *g, struct buf *out)
 {
     put_varint(out, g->heard_count);
     for (uint8_t i = 0; i < g->heard_count; i++) {
         put_u64le(out, g->heard[i].replica.n);
         put_varint(out, g->heard[i].records);
+        put_u64le(out, g->heard[i].run);
+    }
+    put_varint(out, g->start_count);
+    for (uint8_t i = 0; i < g->start_count; i++) {
+        put_u64le(out, g->starts[i].run);
+        put_varint(out, g->starts[i].records);
     }
 }
 
-enum err node_past_decode(struct reader *r, struct heard heard[RAFT_PEERS_MAX], uint8_t *count)
+enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *out)
 {
-    uint64_t listed = get_varint(r);
+    uint64_t heard = get_varint(r), starts;
 
-    *count = 0;
-    if (r->bad || listed > RAFT_PEERS_MAX) {
+    if (r->bad || heard > RAFT_PEERS_MAX) {
         return ERR_CORRUPT;
     }
-    for (uint64_t i = 0; i < listed; i++) {
-        heard[i] = (struct heard){.replica = {get_u64le(r)}};
-        heard[i].records = get_varint(r);
+    out->heard_count = (uint8_t)heard;
+    for (uint8_t i = 0; i < out->heard_count; i++) {
+        out->heard[i].replica.n = get_u64le(r);
+        out->heard[i].records = get_varint(r);
+        out->heard[i].run = with_runs ? get_u64le(r) : 0;
     }
-    *count = (uint8_t)listed;
+    starts = with_runs ? get_varint(r) : 0;
+    if (r->bad || starts > WIRE_STARTS_MAX) {
+        return ERR_CORRUPT;
+    }
+    out->start_count = (uint8_t)starts;
+    for (uint8_t i = 0; i < out->start_count; i++) {
+        out->starts[i].run = get_u64le(r);
+        out->starts[i].records = get_varint(r);
+    }
     return r->bad ? ERR_CORRUPT : ERR_OK;
 }

@@ -194,11 +194,19 @@ struct wire_digest {
 void wire_put_digest(struct buf *b, const struct wire_digest *d);
 MUST_USE enum err wire_get_digest(struct slice payload, struct wire_digest *d);
 
-/* RECORDS: u8 flags (1: the first of a connection, complete), then these; FORGOT: these. */
+/* RECORDS: u8 flags (1: the first of a connection, complete), then, if it is the first, the u64
+ * number of the sender's run, then these; FORGOT: these. */
+enum { WIRE_STARTS_MAX = 4 };
+struct wire_start {
+    uint64_t run;     /* a random number that the process took as it started */
+    uint64_t records; /* what its log held of the group then */
+};
 struct wire_records {
     uint32_t group;
     struct raft_id replica;
-    uint64_t records; /* of the group, over the life of the sender's log */
+    uint64_t records;                          /* of the group, over the life of the sender's log */
+    uint8_t start_count;                       /* listed in the first of a connection only */
+    struct wire_start starts[WIRE_STARTS_MAX]; /* the last of the replica, oldest first */
 };
 void wire_put_records(struct buf *b, const struct wire_records *s);
 MUST_USE enum err wire_get_records(struct reader *r, struct wire_records *s);
