@@ -516,6 +516,9 @@ struct buf *node_link_reply_frame(struct link *l);
 void node_links_flush(struct node *n);
 void node_link_refuse(struct node *n, uint64_t conn, enum err code, const char *text);
 void node_link_drop(struct node *n, struct link *l, const char *reason);
+/* For longer than a peer that is there is ever silent, so that it is not asked for anything; but
+ * it may only be slow, and the link is kept. */
+bool node_link_quiet(const struct node *n, const struct link *l);
 /* As node_link_drop: the peer said what no correct one says. */
 void node_link_garbled(struct node *n, struct link *l, const char *reason);
 
@@ -569,6 +572,9 @@ void node_request_free(struct node *n, struct request *r);
 void node_route(struct node *n, struct request *r, uint32_t argc, const struct slice *argv);
 void node_route_drain(struct group *g); /* try the held ones again */
 void node_route_link_down(struct node *n, uint64_t conn);
+/* Nothing is heard from l: who waits for an answer that another leader could give by now does
+ * not wait until the link is given up. */
+void node_route_link_quiet(struct node *n, const struct link *l);
 void node_route_request_frame(struct node *n, struct link *l, struct slice payload);
 void node_route_reply_frame(struct node *n, struct link *l, struct slice payload);
 void node_route_timeouts(struct node *n);

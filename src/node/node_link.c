@@ -15,6 +15,7 @@ enum {
     RETRY_US_MAX = 500 * 1000,
     HELLO_US_MAX = 2 * 1000 * 1000,
     PING_US = 200 * 1000,
+    QUIET_US = 500 * 1000, /* two pings are missing */
     SILENCE_US_MAX = 3 * 1000 * 1000,
     UNSENT_BYTES_MAX = 1 << 30, /* a peer that talks but does not read */
     GUESTS_MAX = 256,
@@ -174,6 +175,11 @@ void node_link_drop(struct node *n, struct link *l, const char *reason)
     node_log(n, NODE_LOG_WARN, "msg=\"link closed\" peer=%s reason=\"%s\"", l->addr, reason);
     node_effect_push(n, NODE_CLOSE)->conn = l->conn;
     link_down(n, l);
+}
+
+bool node_link_quiet(const struct node *n, const struct link *l)
+{
+    return n->now.mono_us - l->heard_us > QUIET_US;
 }
 
 void node_link_garbled(struct node *n, struct link *l, const char *reason)
@@ -642,6 +648,9 @@ void node_link_tick(struct node *n)
             SOMETIMES(l->state == LINK_UP, "node_link: silent peer cut off");
             node_link_drop(n, l, "nothing heard from the peer");
             continue;
+        }
+        if (l->state == LINK_UP && node_link_quiet(n, l)) {
+            node_route_link_quiet(n, l);
         }
         if (l->unsent > UNSENT_BYTES_MAX) {
             node_link_drop(n, l, "the peer does not read what it is sent");

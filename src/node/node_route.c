@@ -398,7 +398,7 @@ static enum sent forward(struct group *g, struct request *r, uint32_t argc,
     struct node *n = g->node;
     struct link *l = node_link_to(n, g->leader);
 
-    if (l == NULL || l->unsent > LINK_SOFT_BYTES) {
+    if (l == NULL || l->unsent > LINK_SOFT_BYTES || node_link_quiet(n, l)) {
         return NOT_SENT;
     }
     if (argv != NULL) {
@@ -526,21 +526,43 @@ void node_route_drain(struct group *g)
     }
 }
 
+/* No answer to what was sent on that connection will come, or none that is waited for: what
+ * may have happened is in doubt, what only reads is asked again. */
+static void forwarded_lost(struct group *g, uint64_t conn, const char *why)
+{
+    LIST_EACH(it, &g->forwarded)
+    {
+        struct request *r = LIST_ENTRY(it, struct request, in_group);
+
+        if (r->conn != conn) {
+            continue;
+        }
+        if (r->is_write && !PLANTED(RESENT_IN_DOUBT)) {
+            node_request_in_doubt(g->node, r, why);
+        } else {
+            node_request_not_leader(g->node, r);
+        }
+    }
+}
+
 void node_route_link_down(struct node *n, uint64_t conn)
 {
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
-        LIST_EACH(it, &n->groups[p].forwarded)
-        {
-            struct request *r = LIST_ENTRY(it, struct request, in_group);
+        forwarded_lost(&n->groups[p], conn, "the connection to the partition's leader broke");
+    }
+}
 
-            if (r->conn != conn) {
-                continue;
-            }
-            if (r->is_write && !PLANTED(RESENT_IN_DOUBT)) {
-                node_request_in_doubt(n, r, "the connection to the partition's leader broke");
-            } else {
-                node_request_not_leader(n, r);
-            }
+void node_route_link_quiet(struct node *n, const struct link *l)
+{
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        struct group *g = &n->groups[p];
+
+        /* Leaders are only learned in order of their terms: this one is newer than those that
+         * the requests were sent to. */
+        if (g->leader.n != 0 && node_of_raft_id(g->leader) != node_short_id(&l->node) &&
+            !list_empty(&g->forwarded)) {
+            SOMETIMES(true, "node_route: another leads, and the one before is not heard");
+            forwarded_lost(g, l->conn, "the partition's leader was cut off and another leads");
         }
     }
 }
@@ -608,13 +630,14 @@ void node_route_request_frame(struct node *n, struct link *l, struct slice paylo
     }
 }
 
-static void take_reply(struct node *n, const struct wire_reply *p)
+static void take_reply(struct node *n, const struct link *l, const struct wire_reply *p)
 {
     struct request *r = map64_get(&n->forwarded, p->id);
     char why[160];
 
-    if (r == NULL) {
-        return; /* given up meanwhile */
+    if (r == NULL || r->conn != l->conn) {
+        SOMETIMES(r != NULL, "node_route: an answer of one that was given up");
+        return; /* given up meanwhile, or asked again elsewhere */
     }
     switch (p->outcome) {
     case WIRE_DONE:
@@ -645,7 +668,7 @@ void node_route_reply_frame(struct node *n, struct link *l, struct slice payload
             node_link_garbled(n, l, "a reply that cannot be read");
             return;
         }
-        take_reply(n, &p);
+        take_reply(n, l, &p);
     }
 }
 

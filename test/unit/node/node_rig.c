@@ -98,7 +98,8 @@ static enum err boot_read(void *self, const char *path, uint64_t offset, size_t 
 static enum err node_make(struct rig *r, struct diag *why)
 {
     const struct disk_boot boot = {.self = r, .list = boot_list, .read = boot_read};
-    const uint8_t entropy[32] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    const uint8_t entropy[32] = {
+        1, 2, 3, 4, 5, 6, 7, (uint8_t)(8 + r->number), 9, [16] = r->lives++};
 
     return node_open(&r->cfg, &boot, r->now, entropy, &r->node, why);
 }
@@ -146,6 +147,9 @@ static void op_run(struct rig *r, struct disk_op *op)
     }
     buf_free(&op->data);
     node_disk_done(r->node, &done);
+    if (op->lane == DISK_LANE_LOG && op->kind == DISK_WRITE && op->sync) {
+        r->durable = op->token;
+    }
     buf_free(&read);
 }
 
@@ -167,8 +171,17 @@ static void disk_run(struct rig *r)
     mem_free(ops);
 }
 
+static bool of_a_peer(const struct node_effect *e)
+{
+    return (e->kind == NODE_SEND || e->kind == NODE_CLOSE || e->kind == NODE_DIAL) && e->conn != 1;
+}
+
 static void effect_run(struct rig *r, struct node_effect *e)
 {
+    if (r->peers != NULL && of_a_peer(e)) {
+        r->peers(r, e);
+        return;
+    }
     switch (e->kind) {
     case NODE_SEND:
         r->gate_max = e->gate > r->gate_max ? e->gate : r->gate_max;
@@ -208,7 +221,15 @@ void rig_effects(struct rig *r)
     node_check(r->node, !r->deep_off);
 }
 
-static void turn_end(struct rig *r)
+void rig_turn_begin(struct rig *r, uint64_t step_us)
+{
+    r->now.mono_us += step_us;
+    r->now.wall_ms += step_us / 1000;
+    node_begin(r->node, r->now);
+    disk_run(r);
+}
+
+void rig_turn_end(struct rig *r)
 {
     node_end(r->node, &r->fx);
     rig_effects(r);
@@ -217,12 +238,9 @@ static void turn_end(struct rig *r)
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us)
 {
     for (unsigned i = 0; i < count; i++) {
-        r->now.mono_us += step_us;
-        r->now.wall_ms += step_us / 1000;
-        node_begin(r->node, r->now);
-        disk_run(r);
+        rig_turn_begin(r, step_us);
         node_tick(r->node);
-        turn_end(r);
+        rig_turn_end(r);
     }
 }
 
@@ -230,7 +248,7 @@ void rig_send(struct rig *r, const void *data, size_t len)
 {
     node_begin(r->node, r->now);
     node_received(r->node, 1, data, len);
-    turn_end(r);
+    rig_turn_end(r);
 }
 
 const char *rig_ask(struct rig *r, const char *bytes)
@@ -242,11 +260,11 @@ const char *rig_ask(struct rig *r, const char *bytes)
     return (const char *)r->out.data;
 }
 
-static void client_connect(struct rig *r)
+void rig_client(struct rig *r)
 {
     node_begin(r->node, r->now);
     node_accepted(r->node, 1, NODE_CONN_CLIENT, "127.0.0.1:5000");
-    turn_end(r);
+    rig_turn_end(r);
 }
 
 void rig_open(struct rig *r)
@@ -263,28 +281,44 @@ void rig_open(struct rig *r)
     CHECK(node_make(r, &why) == ERR_OK);
     rig_turns(r, 40, NODE_TICK_US);
     CHECK(node_ready(r->node));
-    client_connect(r);
+    rig_client(r);
+}
+
+void rig_kill(struct rig *r)
+{
+    if (r->node != NULL) {
+        node_close(r->node);
+        r->node = NULL;
+    }
+    for (uint32_t i = 0; i < r->pending_count; i++) {
+        buf_free(&r->pending[i].data);
+    }
+    r->pending_count = 0;
+    r->durable = 0;
+}
+
+enum err rig_start(struct rig *r, struct diag *why)
+{
+    enum err err = node_make(r, why);
+
+    if (err != ERR_OK) {
+        r->node = NULL;
+    }
+    return err;
 }
 
 enum err rig_try_open(struct rig *r, struct diag *why)
 {
     enum err err;
 
-    if (r->node != NULL) {
-        node_close(r->node);
-    }
-    for (uint32_t i = 0; i < r->pending_count; i++) {
-        buf_free(&r->pending[i].data);
-    }
-    r->pending_count = 0;
-    err = node_make(r, why);
+    rig_kill(r);
+    err = rig_start(r, why);
     if (err != ERR_OK) {
-        r->node = NULL;
         return err;
     }
     rig_turns(r, 200, NODE_TICK_US);
     CHECK(node_ready(r->node));
-    client_connect(r);
+    rig_client(r);
     return ERR_OK;
 }
 
@@ -320,12 +354,7 @@ uint64_t rig_disk_hash(const struct rig *r)
 
 void rig_close(struct rig *r)
 {
-    if (r->node != NULL) {
-        node_close(r->node);
-    }
-    for (uint32_t i = 0; i < r->pending_count; i++) {
-        buf_free(&r->pending[i].data);
-    }
+    rig_kill(r);
     while (r->file_count > 0) {
         buf_free(&r->files[--r->file_count].data);
     }

@@ -24,11 +24,21 @@ struct rig {
     uint64_t gate_max; /* highest gate seen on a send */
     bool closed, reading_off, stopped;
     struct node_effects fx;
+    uint8_t number, lives; /* what a node draws differs between nodes and lives */
+    uint64_t durable;      /* newest log ticket that is */
+    /* Effects on connections other than the client's, if set: it takes e->data. */
+    void (*peers)(struct rig *r, struct node_effect *e);
+    void *peers_arg;
 };
 void rig_open(struct rig *r);   /* founds a cluster of one, with a client on connection 1 */
 void rig_reopen(struct rig *r); /* as after kill -9: what was written is there */
 /* Close the node and open the directory again; on success as rig_reopen. */
 enum err rig_try_open(struct rig *r, struct diag *why);
+void rig_kill(struct rig *r);                         /* what was not written is gone */
+enum err rig_start(struct rig *r, struct diag *why);  /* and no more: no turn, no client */
+void rig_client(struct rig *r);                       /* connects */
+void rig_turn_begin(struct rig *r, uint64_t step_us); /* and tell what the disk has done */
+void rig_turn_end(struct rig *r);
 struct buf *rig_file(struct rig *r, const char *path); /* NULL: there is none */
 void rig_lose(struct rig *r, const char *path);
 uint64_t rig_disk_hash(const struct rig *r);

@@ -1,0 +1,127 @@
+/* Requests that another node forwards, while the leader goes away from it. */
+#include "node/node_internal.h"
+#include "node_trio.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The others have a leader after an election timeout and a little; a silent link is closed
+ * after 3 s. */
+enum { SOON_US = 1500 * 1000, LONG_US = 10 * 1000 * 1000 };
+
+static struct trio t;
+static unsigned leader, other;
+
+static void open_with(uint64_t election_us)
+{
+    trio_open(&t, election_us);
+    leader = trio_leader(&t, "a");
+    assert_in_range(leader, 0, TRIO - 1);
+    other = (leader + 1) % TRIO;
+    assert_string_equal(trio_ask(&t, other, "SET a 1\r\n", LONG_US), "+OK\r\n");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    open_with(0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    trio_close(&t);
+    return 0;
+}
+
+/* The mix of real faults: the cluster served again after half a second, but a client whose request
+ * had gone to the old leader waited until the link was given up, 3 s. */
+static void a_write_sent_to_a_leader_cut_off_is_in_doubt_soon(void **state)
+{
+    const char *said;
+
+    (void)state;
+    t.cut[leader] = true;
+    said = trio_ask(&t, other, "SET a 2\r\n", SOON_US);
+    assert_non_null(strstr(said, "-INDOUBT "));
+    assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n1\r\n");
+}
+
+static void a_read_sent_to_a_leader_cut_off_is_asked_again(void **state)
+{
+    (void)state;
+    t.cut[leader] = true;
+    assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n1\r\n");
+}
+
+/* Once the peer has been silent for a while nothing is sent to it: what comes now is done by
+ * whoever leads next. */
+static void what_comes_before_the_election_waits_for_it(void **state)
+{
+    (void)state;
+    trio_close(&t);
+    open_with(1000 * 1000);
+    t.cut[leader] = true;
+    trio_run(&t, 600 * 1000);
+    assert_int_equal(trio_leader(&t, "a"), leader); /* no other yet */
+    assert_string_equal(trio_ask(&t, other, "SET a 2\r\n", 2 * SOON_US), "+OK\r\n");
+}
+
+/* The old leader's answer to what was asked again elsewhere comes when it is back. */
+static void an_answer_that_comes_late_is_nobodys(void **state)
+{
+    (void)state;
+    t.cut[leader] = true;
+    assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n1\r\n");
+    assert_string_equal(trio_ask(&t, other, "SET a 2\r\n", SOON_US), "+OK\r\n");
+    t.cut[leader] = false;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n2\r\n");
+    }
+}
+
+/* A peer that is heard answers by itself: a leader that hands over knows what became of what it
+ * was sent, though another leads meanwhile. */
+static void a_handover_leaves_nothing_in_doubt(void **state)
+{
+    struct rig *r = &t.at[leader];
+    struct group *g = &r->node->groups[trio_partition(&t, "a")];
+    struct raft_id to = t.at[other].node->groups[g->partition].self;
+
+    (void)state;
+    t.at[other].out.len = 0;
+    rig_send(&t.at[other], "SET a 2\r\n", 9);
+    trio_run(&t, 2 * TRIO_TURN_US); /* proposed, not yet committed */
+    r->hold_log = true;
+    node_begin(r->node, r->now);
+    assert_int_equal(raft_transfer(g->raft, r->now.mono_us, to), ERR_OK);
+    node_group_mark(g);
+    rig_turn_end(r);
+    trio_run(&t, SOON_US);
+    r->hold_log = false;
+    assert_int_not_equal(trio_leader(&t, "a"), leader);
+    trio_run(&t, SOON_US);
+    put_u8(&t.at[other].out, 0);
+    assert_string_equal((const char *)t.at[other].out.data, "+OK\r\n");
+}
+
+#define FORWARD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FORWARD_TEST(a_write_sent_to_a_leader_cut_off_is_in_doubt_soon),
+        FORWARD_TEST(a_read_sent_to_a_leader_cut_off_is_asked_again),
+        FORWARD_TEST(what_comes_before_the_election_waits_for_it),
+        FORWARD_TEST(an_answer_that_comes_late_is_nobodys),
+        FORWARD_TEST(a_handover_leaves_nothing_in_doubt),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

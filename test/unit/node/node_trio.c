@@ -1,0 +1,305 @@
+#include "node_trio.h"
+
+#include "base/base_hash.h"
+#include "base/base_mem.h"
+#include "node/node_internal.h"
+
+#include <stdio.h>
+
+static unsigned number_of(const struct trio *t, const struct rig *r)
+{
+    return (unsigned)(r - t->at);
+}
+
+/* ---- what a node does to its connections ---- */
+
+static struct trio_line *line_of(struct trio *t, unsigned node, uint64_t conn, uint8_t *end)
+{
+    for (uint32_t i = t->line_count; i-- > 0;) {
+        for (*end = 0; *end < 2; (*end)++) {
+            if (t->lines[i].node[*end] == node && t->lines[i].conn[*end] == conn) {
+                return &t->lines[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void packet_push(struct trio *t, struct trio_packet p)
+{
+    if (t->packet_count == t->packet_cap) {
+        t->packet_cap = t->packet_cap == 0 ? 64 : 2 * t->packet_cap;
+        t->packets = mem_realloc(t->packets, t->packet_cap * sizeof t->packets[0]);
+    }
+    t->packets[t->packet_count++] = p;
+}
+
+static void dial(struct trio *t, unsigned from, const struct node_effect *e)
+{
+    unsigned to = 0;
+
+    while (to < TRIO && strcmp(t->at[to].cfg.peer_addr, e->addr) != 0) {
+        to++;
+    }
+    CHECK(to < TRIO);
+    CHECK(t->line_count < TRIO_LINES_MAX);
+    t->lines[t->line_count++] =
+        (struct trio_line){.node = {(uint8_t)from, (uint8_t)to}, .conn = {e->conn, 0}};
+}
+
+static void on_effect(struct rig *r, struct node_effect *e)
+{
+    struct trio *t = r->peers_arg;
+    unsigned from = number_of(t, r);
+    struct trio_line *line;
+    uint8_t end;
+
+    if (e->kind == NODE_DIAL) {
+        dial(t, from, e);
+        return;
+    }
+    line = line_of(t, from, e->conn, &end);
+    CHECK(line != NULL);
+    if (e->kind == NODE_CLOSE) {
+        line->over[end] = true;
+        return;
+    }
+    packet_push(
+        t, (struct trio_packet){
+               .line = (uint32_t)(line - t->lines), .from = end, .gate = e->gate, .data = e->data});
+    e->data = (struct buf){0};
+}
+
+/* ---- what happens to a node ---- */
+
+static bool passes(const struct trio *t, const struct trio_line *l)
+{
+    return !t->cut[l->node[0]] && !t->cut[l->node[1]];
+}
+
+static bool carries(const struct trio *t, const struct trio_packet *p)
+{
+    const struct trio_line *l = &t->lines[p->line];
+
+    return passes(t, l) && p->gate <= t->at[l->node[p->from]].durable;
+}
+
+static void deliver(struct trio *t, unsigned node)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->packet_count; i++) {
+        struct trio_packet p = t->packets[i];
+        struct trio_line *l = &t->lines[p.line];
+        uint8_t to = 1 - p.from;
+
+        if (l->node[to] == node && l->over[to]) {
+            buf_free(&p.data);
+        } else if (l->node[to] == node && carries(t, &p)) {
+            node_received(t->at[node].node, l->conn[to], p.data.data, p.data.len);
+            buf_free(&p.data);
+        } else {
+            t->packets[kept++] = p;
+        }
+    }
+    t->packet_count = kept;
+}
+
+static void lines_change(struct trio *t, unsigned node)
+{
+    struct node *n = t->at[node].node;
+
+    for (uint32_t i = 0; i < t->line_count; i++) {
+        struct trio_line *l = &t->lines[i];
+
+        if (!passes(t, l)) {
+            continue;
+        }
+        if (l->node[1] == node && l->conn[1] == 0 && !l->over[0]) {
+            l->conn[1] = 3 + 2 * t->accepted++;
+            node_accepted(n, l->conn[1], NODE_CONN_PEER, "a peer");
+        }
+        if (l->node[0] == node && l->conn[1] != 0 && !l->told && !l->over[0]) {
+            l->told = true;
+            node_dialed(n, l->conn[0]);
+        }
+        for (unsigned end = 0; end < 2; end++) {
+            if (l->node[end] == node && l->conn[end] != 0 && l->over[1 - end] && !l->over[end]) {
+                l->over[end] = true;
+                node_closed(n, l->conn[end], "closed by the peer");
+            }
+        }
+    }
+}
+
+static void turn(struct trio *t, unsigned node)
+{
+    struct rig *r = &t->at[node];
+
+    if (r->node == NULL) {
+        r->now.mono_us += TRIO_TURN_US;
+        r->now.wall_ms += TRIO_TURN_US / 1000;
+        return;
+    }
+    rig_turn_begin(r, TRIO_TURN_US);
+    deliver(t, node);
+    lines_change(t, node);
+    for (uint32_t i = 0; i < t->line_count; i++) { /* nothing waits in a kernel */
+        for (unsigned end = 0; end < 2; end++) {
+            if (t->lines[i].node[end] == node && !t->lines[i].over[end]) {
+                node_sent(r->node, t->lines[i].conn[end], 0);
+            }
+        }
+    }
+    node_tick(r->node);
+    rig_turn_end(r);
+}
+
+void trio_run(struct trio *t, uint64_t us)
+{
+    for (uint64_t gone = 0; gone < us; gone += TRIO_TURN_US) {
+        for (unsigned i = 0; i < TRIO; i++) {
+            turn(t, i);
+        }
+    }
+}
+
+void trio_inject(struct trio *t, unsigned from, unsigned to, struct slice bytes)
+{
+    for (uint32_t i = t->line_count; i-- > 0;) {
+        const struct trio_line *l = &t->lines[i];
+        uint8_t end = l->node[0] == from ? 0 : 1;
+
+        if (l->told && !l->over[0] && !l->over[1] && l->node[end] == from &&
+            l->node[1 - end] == to) {
+            struct buf data = {0};
+
+            buf_append(&data, bytes.data, bytes.len);
+            packet_push(t, (struct trio_packet){.line = i, .from = end, .data = data});
+            return;
+        }
+    }
+    UNREACHABLE("no connection between them");
+}
+
+/* ---- life ---- */
+
+void trio_kill(struct trio *t, unsigned node)
+{
+    for (size_t i = 0; i < t->packet_count; i++) {
+        struct trio_packet *p = &t->packets[i];
+
+        if (t->lines[p->line].node[p->from] == node) {
+            p->data.len = 0;
+            p->gate = 0;
+        }
+    }
+    for (uint32_t i = 0; i < t->line_count; i++) {
+        for (unsigned end = 0; end < 2; end++) {
+            t->lines[i].over[end] = t->lines[i].over[end] || t->lines[i].node[end] == node;
+        }
+    }
+    rig_kill(&t->at[node]);
+}
+
+void trio_start(struct trio *t, unsigned node)
+{
+    struct diag why;
+
+    CHECK(rig_start(&t->at[node], &why) == ERR_OK);
+    rig_client(&t->at[node]);
+}
+
+static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us)
+{
+    struct rig *r = &t->at[node];
+
+    r->number = (uint8_t)node;
+    r->peers = on_effect;
+    r->peers_arg = t;
+    r->now = (struct node_time){.mono_us = 1000000, .wall_ms = 1700000000000};
+    node_config_defaults(&r->cfg);
+    if (election_us != 0) {
+        r->cfg.election_us_min = election_us;
+        r->cfg.election_us_max = 2 * election_us;
+    }
+    r->cfg.start = NODE_START_FOUND;
+    r->cfg.partitions = 4;
+    r->cfg.segment_bytes = 64 << 10;
+    (void)snprintf(r->cfg.client_addr, sizeof r->cfg.client_addr, "127.0.0.1:700%u", node);
+    (void)snprintf(r->cfg.peer_addr, sizeof r->cfg.peer_addr, "127.0.0.1:1700%u", node);
+    r->cfg.seed_count = TRIO;
+    for (unsigned i = 0; i < TRIO; i++) {
+        (void)snprintf(r->cfg.seeds[i], sizeof r->cfg.seeds[i], "127.0.0.1:1700%u", i);
+    }
+}
+
+void trio_open(struct trio *t, uint64_t election_us)
+{
+    bool ready = false;
+
+    *t = (struct trio){0};
+    for (unsigned i = 0; i < TRIO; i++) {
+        struct diag why;
+
+        rig_prepare(t, i, election_us);
+        CHECK(rig_start(&t->at[i], &why) == ERR_OK);
+    }
+    for (unsigned i = 0; i < 100 && !ready; i++) {
+        trio_run(t, 100000);
+        ready = node_ready(t->at[0].node) && node_ready(t->at[1].node) && node_ready(t->at[2].node);
+    }
+    CHECK(ready);
+    for (unsigned i = 0; i < TRIO; i++) {
+        rig_client(&t->at[i]);
+    }
+}
+
+void trio_close(struct trio *t)
+{
+    for (unsigned i = 0; i < TRIO; i++) {
+        rig_close(&t->at[i]);
+    }
+    for (size_t i = 0; i < t->packet_count; i++) {
+        buf_free(&t->packets[i].data);
+    }
+    mem_free(t->packets);
+    *t = (struct trio){0};
+}
+
+/* ---- asking ---- */
+
+const char *trio_ask(struct trio *t, unsigned node, const char *bytes, uint64_t us)
+{
+    struct rig *r = &t->at[node];
+
+    r->out.len = 0;
+    rig_send(r, bytes, strlen(bytes));
+    for (uint64_t gone = 0; gone < us && r->out.len == 0; gone += TRIO_TURN_US) {
+        trio_run(t, TRIO_TURN_US);
+    }
+    put_u8(&r->out, 0);
+    return (const char *)r->out.data;
+}
+
+uint32_t trio_partition(struct trio *t, const char *key)
+{
+    return node_partition_of_slot(t->at[0].node, hashslot_of_key(slice_str(key)));
+}
+
+unsigned trio_leader(struct trio *t, const char *key)
+{
+    unsigned leader = TRIO;
+
+    for (unsigned i = 0; i < TRIO; i++) {
+        if (t->at[i].node == NULL ||
+            !node_group_leads(&t->at[i].node->groups[trio_partition(t, key)])) {
+            continue;
+        }
+        if (leader != TRIO) {
+            return TRIO;
+        }
+        leader = i;
+    }
+    return leader;
+}

@@ -1,0 +1,50 @@
+/* node_trio.h - three nodes of one cluster, each on its rig, in one virtual time.
+ *
+ * Connections keep their order and lose nothing; what waits for a ticket is delivered once it
+ * is durable. A node may be cut off (what is sent to and by it waits, nobody is told), killed
+ * and started again. The rest is the rig's: disks are the test's to harm.
+ */
+#ifndef NODE_TRIO_H
+#define NODE_TRIO_H
+#include "node_rig.h"
+
+enum { TRIO = 3, TRIO_TURN_US = 1000, TRIO_LINES_MAX = 512 };
+
+/* A connection between two nodes. End 0 dialed. */
+struct trio_line {
+    uint8_t node[2];
+    uint64_t conn[2]; /* its number there; that of end 1 is 0 until it was accepted */
+    bool told;        /* the dialer knows that it is open */
+    bool over[2];     /* this end knows that it is closed */
+};
+struct trio_packet {
+    uint32_t line;
+    uint8_t from; /* end */
+    uint64_t gate;
+    struct buf data;
+};
+struct trio {
+    struct rig at[TRIO];
+    bool cut[TRIO];
+    uint64_t accepted; /* connections, at all nodes */
+    struct trio_line lines[TRIO_LINES_MAX];
+    uint32_t line_count;
+    struct trio_packet *packets; /* in the order in which they were sent */
+    size_t packet_count, packet_cap;
+};
+
+/* Founded: every partition has a leader, all links are up. Elections after that time and at most
+ * as long again; 0: the usual one. */
+void trio_open(struct trio *t, uint64_t election_us);
+void trio_close(struct trio *t);
+void trio_run(struct trio *t, uint64_t us);
+void trio_kill(struct trio *t, unsigned node);  /* kill -9: what was written is there */
+void trio_start(struct trio *t, unsigned node); /* on its directory, with a client */
+/* What that node's client has been told when it was told something, or after `us`. */
+const char *trio_ask(struct trio *t, unsigned node, const char *bytes, uint64_t us);
+/* Which node leads the partition of the key; TRIO: none, or more than one says so. */
+unsigned trio_leader(struct trio *t, const char *key);
+uint32_t trio_partition(struct trio *t, const char *key);
+/* Bytes for the node `to`, as if `from` had sent them on their connection. */
+void trio_inject(struct trio *t, unsigned from, unsigned to, struct slice bytes);
+#endif
