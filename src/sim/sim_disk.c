@@ -48,8 +48,8 @@ static void file_free(struct sim_file *f)
     drop_pending(f);
     mem_free(f->pending);
     mem_free(f->bad);
-    buf_free(&f->view);
-    buf_free(&f->platter);
+    sim_bytes_free(&f->view);
+    sim_bytes_free(&f->platter);
     mem_free(f);
 }
 
@@ -81,18 +81,6 @@ void sim_disk_free(struct sim_disk *d)
     *d = (struct sim_disk){0};
 }
 
-static void lay(struct buf *b, uint64_t offset, const uint8_t *data, size_t len)
-{
-    size_t end = (size_t)offset + len;
-
-    if (end > b->len) {
-        buf_reserve(b, end - b->len);
-        memset(b->data + b->len, 0, end - b->len);
-        b->len = end;
-    }
-    memcpy(b->data + offset, data, len);
-}
-
 static void remember_pending(struct sim_file *f, uint64_t offset, struct slice data)
 {
     if (f->pending_count == f->pending_cap) {
@@ -113,7 +101,7 @@ static void file_sync(struct sim_disk *d, struct sim_file *f)
         struct sim_write *w = &f->pending[i];
 
         if (w->data.len > 0) {
-            lay(&f->platter, w->offset, w->data.data, w->data.len);
+            sim_bytes_lay(&f->platter, w->offset, w->data.data, w->data.len);
         }
     }
     drop_pending(f);
@@ -209,8 +197,17 @@ static enum err run_write(struct sim_disk *d, const struct disk_op *op)
         f = make(d, op->path);
     }
     if (op->data.len > 0) {
-        lay(&f->view, op->offset, op->data.data, op->data.len);
+        sim_bytes_lay(&f->view, op->offset, op->data.data, op->data.len);
         remap(f, op->offset, op->data.len);
+    }
+    if (op->sync && !d->sync_lies) { /* most writes: they need not be remembered first */
+        file_sync(d, f);
+        if (op->data.len > 0) {
+            sim_bytes_lay(&f->platter, op->offset, op->data.data, op->data.len);
+        }
+        return ERR_OK;
+    }
+    if (op->data.len > 0) {
         remember_pending(f, op->offset, buf_slice(&op->data));
     }
     if (op->sync) {
@@ -226,8 +223,8 @@ bool sim_disk_flip(struct sim_disk *d, const char *path, uint64_t offset, unsign
     if (f == NULL || offset >= f->platter.len || offset >= f->view.len) {
         return false;
     }
-    f->platter.data[offset] ^= (uint8_t)(1U << bit);
-    f->view.data[offset] ^= (uint8_t)(1U << bit);
+    *sim_bytes_at(&f->platter, offset) ^= (uint8_t)(1U << bit);
+    *sim_bytes_at(&f->view, offset) ^= (uint8_t)(1U << bit);
     return true;
 }
 
@@ -312,8 +309,8 @@ void sim_disk_corrupt(struct sim_disk *d, struct prng *rng, const struct disk_op
 
 static void file_copy(struct sim_file *to, const struct sim_file *from)
 {
-    buf_append_slice(&to->view, buf_slice(&from->view));
-    buf_append_slice(&to->platter, buf_slice(&from->platter));
+    sim_bytes_copy(&to->view, &from->view);
+    sim_bytes_copy(&to->platter, &from->platter);
     for (size_t i = 0; i < from->pending_count; i++) {
         remember_pending(to, from->pending[i].offset, buf_slice(&from->pending[i].data));
     }
@@ -347,15 +344,12 @@ static void put_whole(struct sim_disk *d, const char *path, const uint8_t *data,
         forget(d, old);
     }
     f = make(d, path);
-    buf_reserve(&f->view, len);
-    buf_reserve(&f->platter, len);
     if (data != NULL) {
-        buf_append(&f->view, data, len);
-        buf_append(&f->platter, data, len);
-    } else if (len > 0) {
-        memset(f->view.data, 0, len);
-        memset(f->platter.data, 0, len);
-        f->view.len = f->platter.len = len;
+        sim_bytes_lay(&f->view, 0, data, len);
+        sim_bytes_lay(&f->platter, 0, data, len);
+    } else {
+        sim_bytes_zeros(&f->view, len);
+        sim_bytes_zeros(&f->platter, len);
     }
     dir_sync(d, path);
 }
@@ -420,12 +414,7 @@ enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *
         if (unreadable(f, op->offset, op->read_bytes)) {
             return ERR_IO;
         }
-        if (op->offset < f->view.len) {
-            size_t left = f->view.len - (size_t)op->offset;
-
-            buf_append(read_out, f->view.data + op->offset,
-                       left < op->read_bytes ? left : op->read_bytes);
-        }
+        sim_bytes_read(&f->view, op->offset, op->read_bytes, read_out);
         return ERR_OK;
     }
     UNREACHABLE("disk op kind");
@@ -433,7 +422,7 @@ enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *
 
 /* Part of a write reaches the file. How much is kept is itself a coin: all, nothing,
  * a prefix, or each sector for itself. */
-static void lay_torn(struct buf *b, struct prng *rng, const struct sim_write *w)
+static void lay_torn(struct sim_bytes *b, struct prng *rng, const struct sim_write *w)
 {
     uint64_t mode = prng_below(rng, 4);
     size_t cut = w->data.len == 0 ? 0 : (size_t)prng_below(rng, w->data.len + 1);
@@ -449,7 +438,7 @@ static void lay_torn(struct buf *b, struct prng *rng, const struct sim_write *w)
         }
         keep = mode == 0 || (mode == 1 && at < cut) || (mode == 2 && prng_chance(rng, 1, 2));
         if (keep) {
-            lay(b, place, w->data.data + at, step);
+            sim_bytes_lay(b, place, w->data.data + at, step);
         }
         at += step;
     }
@@ -480,7 +469,7 @@ static void fly(struct sim_disk *d, struct prng *rng, const struct disk_op *op)
         }
         /* The page cache takes it whole or in part; the platter is decided later. */
         lay_torn(&f->view, rng, &w);
-        remember_pending(f, 0, buf_slice(&f->view));
+        remember_pending(f, 0, sim_bytes_whole(&f->view));
         return;
     }
     case DISK_ALLOCATE:
@@ -513,8 +502,7 @@ static void power_off(struct sim_disk *d, struct prng *rng)
             lay_torn(&f->platter, rng, &f->pending[k]);
         }
         drop_pending(f);
-        f->view.len = 0;
-        buf_append_slice(&f->view, buf_slice(&f->platter));
+        sim_bytes_copy(&f->view, &f->platter);
         if (f->removed) {
             bool back = f->entry_durable && prng_chance(rng, 1, 2);
 
@@ -592,11 +580,7 @@ static enum err boot_read(void *self, const char *path, uint64_t offset, size_t 
         diag_set(why, "%s: simulated: a sector cannot be read", path);
         return ERR_IO;
     }
-    if (offset < f->view.len) {
-        size_t left = f->view.len - (size_t)offset;
-
-        buf_append(out, f->view.data + offset, left < bytes ? left : bytes);
-    }
+    sim_bytes_read(&f->view, offset, bytes, out);
     return ERR_OK;
 }
 
@@ -633,7 +617,7 @@ uint64_t sim_disk_hash(const struct sim_disk *d)
         const struct sim_file *f = d->files[i];
 
         if (!f->removed) {
-            sum ^= hash64_mix(hash64(f->path, strlen(f->path)), hash64(f->view.data, f->view.len));
+            sum ^= hash64_mix(hash64(f->path, strlen(f->path)), sim_bytes_hash(&f->view));
         }
     }
     return sum;

@@ -18,6 +18,7 @@
 #define SIM_DISK_H
 #include "base/base_disk.h"
 #include "base/base_prng.h"
+#include "sim/sim_bytes.h"
 
 enum { SIM_SECTOR_BYTES = 512 };
 
@@ -27,7 +28,7 @@ struct sim_write {
 };
 struct sim_file {
     char path[DISK_PATH_MAX];
-    struct buf view, platter;
+    struct sim_bytes view, platter;
     uint64_t *bad; /* numbers of sectors that cannot be read */
     size_t bad_count, bad_cap;
     struct sim_write *pending; /* in view, not yet on the platter */

@@ -44,6 +44,7 @@ static void inputs_clear(struct sim_inputs *in)
 {
     for (size_t i = 0; i < in->count; i++) {
         buf_free(&in->at[i].data);
+        mem_free(in->at[i].path);
     }
     in->count = 0;
 }
@@ -65,7 +66,7 @@ static void host_forget_process(struct sim_host *h)
     h->held_count = 0;
     for (unsigned lane = 0; lane < DISK_LANE_COUNT; lane++) {
         for (size_t i = 0; i < h->lanes[lane].count; i++) {
-            buf_free(&h->lanes[lane].ops[i].data);
+            buf_free(&sim_lane_op(&h->lanes[lane], i)->data);
         }
         h->lanes[lane].count = 0;
     }
@@ -348,7 +349,7 @@ static uint64_t disk_latency_us(struct sim_world *w, struct sim_host *h, const s
 static void lane_start(struct sim_world *w, struct sim_host *h, unsigned lane)
 {
     if (h->lanes[lane].count > 0) {
-        sim_in(w, disk_latency_us(w, h, &h->lanes[lane].ops[0]), disk_event, h->id,
+        sim_in(w, disk_latency_us(w, h, sim_lane_op(&h->lanes[lane], 0)), disk_event, h->id,
                (uint64_t)h->life << 8 | lane);
     }
 }
@@ -462,19 +463,19 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
         return;
     }
     CHECK(l->count > 0);
-    op = l->ops[0];
+    op = *sim_lane_op(l, 0);
+    l->first++;
     l->count--;
-    memmove(&l->ops[0], &l->ops[1], l->count * sizeof l->ops[0]);
-    in.done.token = op.token;
-    in.done.err = run_op(w, h, &op, &in.data);
-    if (in.done.err != ERR_OK) {
-        diag_set(&in.done.why, "%s: simulated: %s", op.path, err_text(in.done.err));
+    in.number = op.token;
+    in.err = run_op(w, h, &op, &in.data);
+    if (in.err != ERR_OK) {
+        in.path = mem_strndup(op.path, strlen(op.path));
     }
-    sim_trace(w, 0xd15c + op.kind, hash64_mix(op.token, in.done.err));
+    sim_trace(w, 0xd15c + op.kind, hash64_mix(op.token, in.err));
     sim_say(w, SIM_LOG_FULL, "n%u: %s of %s is done: %zu bytes at %lu, number %lu, %s", h->id,
-            disk_word(&op), op.path, op.data.len, op.offset, op.token, err_name(in.done.err));
-    in.number = op_is_ticket(&op) ? 1 : 0;
-    if (in.number == 1 && in.done.err == ERR_OK) {
+            disk_word(&op), op.path, op.data.len, op.offset, op.token, err_name(in.err));
+    in.ticket = op_is_ticket(&op);
+    if (in.ticket && in.err == ERR_OK) {
         struct sim_log_write *at = &h->log_writes[h->log_write_count++ % SIM_LOG_WRITES];
 
         *at = (struct sim_log_write){.offset = op.offset, .bytes = op.data.len, .at_us = w->now_us};
@@ -483,6 +484,19 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
     buf_free(&op.data);
     sim_host_input(w, h, &in, true);
     lane_start(w, h, (unsigned)(life_lane & 255));
+}
+
+static void lane_grow(struct sim_lane *l)
+{
+    struct sim_lane old = *l;
+
+    l->cap = old.cap == 0 ? 16 : old.cap * 2;
+    l->ops = mem_alloc(l->cap * sizeof l->ops[0]);
+    l->first = 0;
+    for (size_t i = 0; i < old.count; i++) {
+        l->ops[i] = *sim_lane_op(&old, i);
+    }
+    mem_free(old.ops);
 }
 
 static void lane_push(struct sim_world *w, struct sim_host *h, struct disk_op *op)
@@ -494,10 +508,9 @@ static void lane_push(struct sim_world *w, struct sim_host *h, struct disk_op *o
         ticket_issue(w, h, op->token);
     }
     if (l->count == l->cap) {
-        l->cap = l->cap == 0 ? 16 : l->cap * 2;
-        l->ops = mem_realloc(l->ops, l->cap * sizeof l->ops[0]);
+        lane_grow(l);
     }
-    l->ops[l->count++] = *op;
+    *sim_lane_op(l, l->count++) = *op;
     op->data = (struct buf){0};
     if (l->count == 1) {
         lane_start(w, h, op->lane);
@@ -675,11 +688,39 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
     UNREACHABLE("node effect kind");
 }
 
+static void feed_accepted(struct sim_host *h, const struct sim_input *in)
+{
+    char addr[NODE_ADDR_MAX] = "10.0.1.1:4000";
+
+    if (in->place < SIM_HOSTS_MAX) {
+        sim_host_peer_addr(in->place, addr);
+    }
+    node_accepted(h->node, in->number, in->conn_kind, addr);
+}
+
+static void feed_disk(struct sim_host *h, const struct sim_input *in)
+{
+    struct disk_done done;
+
+    if (in->ticket) {
+        ticket_done(h, in->number, in->err == ERR_OK);
+    }
+    h->write_failed = h->write_failed || in->err == ERR_IO;
+    done.token = in->number;
+    done.err = in->err;
+    done.data = buf_slice(&in->data);
+    done.why.text[0] = 0;
+    if (in->err != ERR_OK) {
+        diag_set(&done.why, "%s: simulated: %s", in->path, err_text(in->err));
+    }
+    node_disk_done(h->node, &done);
+}
+
 static void feed(struct sim_host *h, struct sim_input *in)
 {
     switch (in->kind) {
     case SIM_IN_ACCEPTED:
-        node_accepted(h->node, in->number, in->conn_kind, in->addr);
+        feed_accepted(h, in);
         break;
     case SIM_IN_DIALED:
         node_dialed(h->node, in->number);
@@ -694,12 +735,8 @@ static void feed(struct sim_host *h, struct sim_input *in)
         node_sent(h->node, in->number, in->unsent);
         break;
     case SIM_IN_DISK:
-        if (in->number == 1) {
-            ticket_done(h, in->done.token, in->done.err == ERR_OK);
-        }
-        h->write_failed = h->write_failed || in->done.err == ERR_IO;
-        in->done.data = buf_slice(&in->data);
-        node_disk_done(h->node, &in->done);
+        feed_disk(h, in);
+        mem_free(in->path);
         break;
     case SIM_IN_STOP:
         node_stop(h->node);
@@ -961,7 +998,7 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
             power ? "power failure" : "its process ends", sim_disk_unsynced(&h->disk));
     for (unsigned lane = 0; lane < DISK_LANE_COUNT; lane++) {
         if (h->lanes[lane].count > 0) {
-            flying[flying_count++] = &h->lanes[lane].ops[0];
+            flying[flying_count++] = sim_lane_op(&h->lanes[lane], 0);
         }
     }
     if (sim_harm_is_on(w, h) && w->harm.has_twin) {

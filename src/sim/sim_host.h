@@ -23,24 +23,30 @@ enum sim_input_kind {
 };
 struct sim_input {
     enum sim_input_kind kind;
-    uint64_t number; /* the node's connection number */
     enum node_conn_kind conn_kind;
+    uint64_t number; /* the node's connection number; DISK: the token of the operation */
     size_t unsent;
     struct buf data; /* RECEIVED; DISK: what was read */
-    char addr[NODE_ADDR_MAX];
+    uint32_t place;  /* ACCEPTED: where it comes from */
     const char *reason;
-    struct disk_done done;
+    enum err err; /* DISK: and, of an error, its file */
+    char *path;   /* owned; NULL: no error */
+    bool ticket;  /* DISK: a write of the log */
 };
 struct sim_inputs {
     struct sim_input *at;
     size_t count, cap;
 };
 
-/* An op waiting in a lane; the first one is running. */
+/* Ops waiting in a lane, in a ring; the first one is running. */
 struct sim_lane {
     struct disk_op *ops;
-    size_t count, cap;
+    size_t first, count, cap; /* cap: a power of two */
 };
+static inline struct disk_op *sim_lane_op(const struct sim_lane *l, size_t pos)
+{
+    return &l->ops[(l->first + pos) & (l->cap - 1)];
+}
 struct sim_ticket {
     uint64_t ticket;
     uint32_t open; /* writes not yet completed */

@@ -537,7 +537,8 @@ static void accepted(struct sim_world *w, uint64_t conn, uint64_t life)
     struct sim_end *e = &c->end[1];
     struct sim_host *h = &w->hosts[e->who];
     struct sim_input in = {.kind = SIM_IN_ACCEPTED,
-                           .conn_kind = c->peers ? NODE_CONN_PEER : NODE_CONN_CLIENT};
+                           .conn_kind = c->peers ? NODE_CONN_PEER : NODE_CONN_CLIENT,
+                           .place = c->end[0].place};
 
     if (h->life != life || h->node == NULL || c->broken) {
         conn_break(w, (uint32_t)conn, delay_us(w, h->id, c->end[0].place), 0);
@@ -547,11 +548,6 @@ static void accepted(struct sim_world *w, uint64_t conn, uint64_t life)
     e->number = in.number = h->odd_number;
     h->odd_number += 2;
     number_put(&w->net, h->id, e->number, (uint32_t)conn);
-    if (c->end[0].is_host) {
-        sim_host_peer_addr(c->end[0].who, in.addr);
-    } else {
-        memcpy(in.addr, "10.0.1.1:4000", sizeof "10.0.1.1:4000");
-    }
     sim_trace(w, 0xacce, conn);
     sim_host_input(w, h, &in, true);
     flow_launch(w, (uint32_t)conn, 0);

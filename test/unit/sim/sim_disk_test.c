@@ -1,4 +1,5 @@
 /* The simulated disk: what is synced stays, what is not may go in any part. */
+#include "base/base_hash.h"
 #include "base/base_mem.h"
 #include "sim/sim_clock.h"
 #include "sim/sim_disk.h"
@@ -29,11 +30,28 @@ static enum err run(struct sim_disk *d, enum disk_op_kind kind, const char *path
     return err;
 }
 
+static bool same(const struct sim_bytes *b, struct slice wanted)
+{
+    struct buf all = {0};
+    bool equal;
+
+    sim_bytes_read(b, 0, SIZE_MAX, &all);
+    equal =
+        slice_eq(buf_slice(&all), wanted) && sim_bytes_hash(b) == hash64(wanted.data, wanted.len);
+    buf_free(&all);
+    return equal;
+}
+
+static uint8_t byte_at(const struct sim_bytes *b, size_t offset)
+{
+    return offset < b->laid.len ? b->laid.data[offset] : 0;
+}
+
 static bool holds(const struct sim_disk *d, const char *path, const char *text)
 {
     const struct sim_file *f = sim_disk_find(d, path);
 
-    return f != NULL && slice_eq(buf_slice(&f->view), slice_str(text));
+    return f != NULL && same(&f->view, slice_str(text));
 }
 
 static void synced_stays(void **state)
@@ -50,7 +68,7 @@ static void synced_stays(void **state)
         assert_int_equal(run(&d, DISK_WRITE, "snap/1.tmp", 0, "whole", true), ERR_OK);
         assert_int_equal(run(&d, DISK_RENAME, "snap/1.tmp", 0, "snap/1", false), ERR_OK);
         sim_disk_crash(&d, &rng, true, NULL, 0);
-        assert_memory_equal(sim_disk_find(&d, "log/1")->view.data, "abcd\0\0\0\0", 8);
+        assert_true(same(&sim_disk_find(&d, "log/1")->view, SLICE("abcd\0\0\0\0")));
         assert_true(holds(&d, "meta", "old"));
         assert_true(holds(&d, "snap/1", "whole"));
         sim_disk_free(&d);
@@ -106,7 +124,7 @@ static void torn(void **state)
         f = sim_disk_find(&d, "f");
         assert_int_equal(f->view.len, 4096);
         for (unsigned k = 0; k < 4096; k++) {
-            ones += f->view.data[k];
+            ones += byte_at(&f->view, k);
         }
         none += ones == 0;
         all += ones == 4096;
@@ -197,25 +215,67 @@ static void wrong_writes(void **state)
         g = sim_disk_find(&d, "log/2");
         if (sim_disk_misdirect(&d, &rng, &op, &where)) {
             for (size_t k = 0; k < 16384; k++) {
-                ones[0] += f->view.data[k];
-                ones[1] += k < 8192 ? g->view.data[k] : 0;
+                ones[0] += byte_at(&f->view, k);
+                ones[1] += k < 8192 ? byte_at(&g->view, k) : 0;
             }
             same_file += ones[0] == 4096;
             other_file += ones[1] == 4096;
             assert_int_equal(ones[0] + ones[1], 4096);
-            assert_int_equal(f->view.data[4096], 0);
+            assert_int_equal(byte_at(&f->view, 4096), 0);
         }
         sim_disk_corrupt(&d, &rng, &op);
         for (size_t k = 4096; k < 8192; k++) {
-            differ += f->view.data[k] != 1;
+            differ += byte_at(&f->view, k) != 1;
         }
         assert_in_range(differ, 0, 8);
-        assert_true(slice_eq(buf_slice(&f->view), buf_slice(&f->platter)) || i > 0);
+        assert_int_equal(sim_bytes_hash(&f->view), sim_bytes_hash(&f->platter));
         sim_disk_free(&d);
     }
     assert_true(same_file > 10);
     assert_true(other_file > 10);
     buf_free(&op.data);
+}
+
+/* A file that keeps no zeros, and one that keeps them all, are the same file. */
+static void zeros_behind(void **state)
+{
+    struct sim_bytes b = {0}, copy = {0};
+    uint8_t dumb[5000] = {0}, data[300];
+    size_t len = 0;
+    struct prng rng = {9};
+
+    (void)state;
+    for (unsigned step = 0; step < 2000; step++) {
+        size_t offset = (size_t)prng_below(&rng, sizeof dumb - sizeof data);
+        size_t bytes = (size_t)prng_below(&rng, sizeof data);
+
+        switch (prng_below(&rng, step % 100 == 0 ? 4 : 3)) {
+        case 0:
+            memset(data, (int)prng_between(&rng, 1, 255), sizeof data);
+            sim_bytes_lay(&b, offset, data, bytes);
+            memcpy(dumb + offset, data, bytes);
+            len = bytes > 0 && offset + bytes > len ? offset + bytes : len;
+            break;
+        case 1:
+            if (offset < len) {
+                *sim_bytes_at(&b, offset) ^= 1;
+                dumb[offset] ^= 1;
+            }
+            break;
+        case 2:
+            sim_bytes_copy(&copy, &b);
+            assert_true(same(&copy, (struct slice){dumb, len}));
+            break;
+        default:
+            len = offset;
+            sim_bytes_zeros(&b, len);
+            memset(dumb, 0, sizeof dumb);
+        }
+        assert_true(same(&b, (struct slice){dumb, len}));
+    }
+    assert_true(slice_eq(sim_bytes_whole(&b), (struct slice){dumb, len}));
+    sim_bytes_free(&b);
+    sim_bytes_free(&copy);
 }
 
 static void clocks(void **state)
@@ -282,6 +342,7 @@ int main(void)
         cmocka_unit_test(unsynced_may_go),
         cmocka_unit_test(torn),
         cmocka_unit_test(full),
+        cmocka_unit_test(zeros_behind),
         cmocka_unit_test(clocks),
         cmocka_unit_test(refuses_when_read_only),
         cmocka_unit_test(a_broken_sector_is_good_once_it_is_written),
