@@ -137,7 +137,6 @@ static void node_setup(struct node *n, const struct node_config *cfg, struct nod
     list_init(&n->timeouts);
     n->cmd_stats = mem_zalloc(cmd_count() * sizeof n->cmd_stats[0]);
     n->slowlog_max = 128;
-    n->slowlog = mem_zalloc(SLOWLOG_MAX * sizeof n->slowlog[0]);
     n->proto_max_bulk = 512U << 20;
     n->fx = &n->early;
     n->wal = wal_create(&(struct wal_config){.segment_bytes = cfg->segment_bytes,
@@ -221,7 +220,7 @@ void node_close(struct node *n)
         buf_free(&n->guests[i].in);
     }
     mem_free(n->guests);
-    for (uint32_t i = 0; i < SLOWLOG_MAX; i++) {
+    for (uint32_t i = 0; n->slowlog != NULL && i < SLOWLOG_MAX; i++) {
         buf_free(&n->slowlog[i].args);
     }
     mem_free(n->slowlog);

@@ -2,6 +2,8 @@
  * includes the log write and the majority's answer, which is what a client waits for. */
 #include "node/node_internal.h"
 
+#include "base/base_mem.h"
+
 #include <stdio.h>
 
 enum { SLOW_ARGS_MAX = 32, SLOW_ARG_BYTES_MAX = 128 };
@@ -37,6 +39,9 @@ void node_slowlog_note(struct session *s, uint32_t argc, const struct slice *arg
     node_latency_note(n, "command", took_us / 1000);
     if (n->slowlog_max == 0) {
         return;
+    }
+    if (n->slowlog == NULL) {
+        n->slowlog = mem_zalloc(SLOWLOG_MAX * sizeof n->slowlog[0]);
     }
     n->slowlog_head = (n->slowlog_head + SLOWLOG_MAX - 1) % SLOWLOG_MAX;
     if (n->slowlog_count < SLOWLOG_MAX) {

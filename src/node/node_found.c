@@ -335,16 +335,11 @@ static bool is_founder(const struct node *n)
     return true;
 }
 
-void node_found_tick(struct node *n)
+/* The first founder waits for the others, and writes the map. */
+static void found_tick(struct node *n)
 {
     struct wire_map map = {0};
 
-    if (n->map_dirty && !n->map_writing && n->now.mono_us >= n->map_retry_us) {
-        node_map_write(n);
-    }
-    if (n->phase != NODE_PHASE_FOUNDING) {
-        return;
-    }
     if (n->cfg.start == NODE_START_BOOTSTRAP) {
         map.member_count = 1;
         node_self_member(n, &map.members[0]);
@@ -371,6 +366,16 @@ void node_found_tick(struct node *n)
         map.member_count++;
     }
     found_with(n, map);
+}
+
+void node_found_tick(struct node *n)
+{
+    if (n->map_dirty && !n->map_writing && n->now.mono_us >= n->map_retry_us) {
+        node_map_write(n);
+    }
+    if (n->phase == NODE_PHASE_FOUNDING) {
+        found_tick(n); /* apart: its map is large */
+    }
 }
 
 void node_found_begin(struct node *n)

@@ -438,7 +438,7 @@ struct node {
     struct stats stats;
     struct node_troubles troubles;
     struct cmd_stat *cmd_stats;
-    struct slow_entry *slowlog; /* ring */
+    struct slow_entry *slowlog; /* ring; NULL: nothing was slow yet */
     uint32_t slowlog_head, slowlog_count, slowlog_max;
     uint64_t slowlog_next;
     uint64_t latency_threshold_ms;
