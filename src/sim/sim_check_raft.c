@@ -231,15 +231,18 @@ static void check_replica(struct sim_world *w, struct sim_host *h, uint32_t part
 void sim_check_raft_turn(struct sim_world *w, struct sim_host *h)
 {
     uint32_t count = node_partition_count(h->node);
-    struct node_group_view v;
 
     CHECK(count <= SIM_PARTITIONS_MAX);
+    w->raft.view_count = count;
+    for (uint32_t part = 0; part < count; part++) {
+        CHECK(node_group_view(h->node, part, &w->raft.views[part]));
+    }
     if (w->opt.bug == SIM_BUG_CANARY && h->turns == 1000) {
         sim_found(w, "canary: this checker fails on purpose");
     }
     for (uint32_t part = 0; part < count && !w->found; part++) {
-        if (node_group_view(h->node, part, &v) && v.here && v.raft != NULL) {
-            check_replica(w, h, part, &v);
+        if (w->raft.views[part].here) {
+            check_replica(w, h, part, &w->raft.views[part]);
         } else {
             w->raft.seen[h->id][part].known = false;
         }

@@ -7,6 +7,7 @@
 #ifndef SIM_CHECK_RAFT_H
 #define SIM_CHECK_RAFT_H
 #include "base/base_map.h"
+#include "node/node.h"
 #include "sim/sim_options.h"
 
 struct sim_world;
@@ -35,10 +36,14 @@ struct sim_raft_check {
     struct sim_group_seen seen[SIM_HOSTS_MAX][SIM_PARTITIONS_MAX];
     uint64_t elections, installs;
     uint64_t elected_us; /* when the latest leader was */
+    /* Of the node whose turn it is, as they are after the turn. */
+    struct node_group_view views[SIM_PARTITIONS_MAX];
+    uint32_t view_count;
 };
 void sim_check_raft_free(struct sim_raft_check *c);
 /* The node was opened anew: what it knows may have gone back to what was durable. */
 void sim_check_raft_started(struct sim_world *w, struct sim_host *h);
+/* Fills views, which other checkers of the same turn use too. */
 void sim_check_raft_turn(struct sim_world *w, struct sim_host *h);
 /* Every partition has one leader, known to all its replicas, and no replica is missing. */
 bool sim_check_raft_converged(struct sim_world *w, struct diag *why);

@@ -187,22 +187,20 @@ static void look(struct sim_world *w, struct sim_rot *r, const struct node_group
 
 void sim_rot_turn(struct sim_world *w, struct sim_host *h)
 {
-    uint32_t count = node_partition_count(h->node);
-
-    for (uint32_t part = 0; part < count && !w->found; part++) {
+    for (uint32_t part = 0; part < w->raft.view_count && !w->found; part++) {
+        const struct node_group_view *v = &w->raft.views[part];
         struct sim_rot *r = rot_of(w, h->id, part);
-        struct node_group_view v;
 
-        if (!node_group_view(h->node, part, &v) || !v.here) {
+        if (!v->here) {
             continue;
         }
         if (r != NULL) {
-            look(w, r, &v);
-        } else if (v.suspect) {
+            look(w, r, v);
+        } else if (v->suspect) {
             sim_found(w, "n%u p%u at index %lu is found to be wrong, and nothing had rotted", h->id,
-                      part, v.applied.n);
+                      part, v->applied.n);
         }
-        if (v.unresolved) {
+        if (v->unresolved) {
             sim_found(w, "n%u p%u: no majority of replicas is right, and at most one had rotted",
                       h->id, part);
         }
