@@ -1,6 +1,10 @@
 #include "base/base_hash.h"
 
 #include <xxhash.h>
+/* The library picks what this processor does best; the sums are the same. */
+#ifdef SYNOD_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#endif
 
 uint64_t hash64(const void *data, size_t len)
 {
@@ -15,14 +19,6 @@ uint64_t hash64_seeded(const void *data, size_t len, uint64_t seed)
 uint32_t checksum32(const void *data, size_t len)
 {
     return (uint32_t)XXH3_64bits(data, len);
-}
-
-uint64_t hash64_mix(uint64_t a, uint64_t b)
-{
-    unsigned __int128 m =
-        (unsigned __int128)(a ^ 0x9e3779b97f4a7c15ULL) * (b ^ 0xe7037ed1a0b428dbULL);
-
-    return (uint64_t)m ^ (uint64_t)(m >> 64) ^ (a * 3);
 }
 
 void hash64_stream_begin(struct hash64_stream *h)

@@ -9,7 +9,13 @@ uint64_t hash64_seeded(const void *data, size_t len, uint64_t seed);
 /* The low half of hash64: the checksum of records and frames. */
 uint32_t checksum32(const void *data, size_t len);
 /* Mix two words into one; order matters. */
-uint64_t hash64_mix(uint64_t a, uint64_t b);
+static inline uint64_t hash64_mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 m =
+        (unsigned __int128)(a ^ 0x9e3779b97f4a7c15ULL) * (b ^ 0xe7037ed1a0b428dbULL);
+
+    return (uint64_t)m ^ (uint64_t)(m >> 64) ^ (a * 3);
+}
 
 /* A hash over pieces, equal to hash64 of their concatenation. */
 struct hash64_stream {
