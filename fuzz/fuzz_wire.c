@@ -50,6 +50,28 @@ static void try_items(enum wire_type type, struct reader r)
     }
 }
 
+/* After the flags of RECORDS, or all of FORGOT. */
+static void try_records(struct reader r)
+{
+    struct wire_records s;
+
+    while (reader_left(&r) > 0 && wire_get_records(&r, &s) == ERR_OK) {
+        struct buf once = {0}, twice = {0};
+        struct wire_records again;
+        struct reader back;
+
+        CHECK(s.start_count <= WIRE_STARTS_MAX);
+        wire_put_records(&once, &s);
+        back = reader_of(once.data, once.len);
+        CHECK(wire_get_records(&back, &again) == ERR_OK);
+        CHECK(reader_left(&back) == 0);
+        wire_put_records(&twice, &again);
+        CHECK(slice_eq(buf_slice(&once), buf_slice(&twice)));
+        buf_free(&once);
+        buf_free(&twice);
+    }
+}
+
 static void try_payload(uint8_t pick, struct slice payload)
 {
     struct wire_hello h;
@@ -61,7 +83,7 @@ static void try_payload(uint8_t pick, struct slice payload)
     enum err code;
     struct slice text;
 
-    switch (pick % 12) {
+    switch (pick % 14) {
     case 0:
         (void)!wire_get_hello(payload, &h);
         return;
@@ -100,6 +122,18 @@ static void try_payload(uint8_t pick, struct slice payload)
         return;
     case WIRE_DIGEST - 1:
         (void)!wire_get_digest(payload, &d);
+        return;
+    case WIRE_RECORDS - 1: {
+        struct reader r = reader_of(payload.data, payload.len);
+
+        if ((get_u8(&r) & 1) != 0) {
+            (void)get_u64le(&r);
+        }
+        try_records(r);
+        return;
+    }
+    case WIRE_FORGOT - 1:
+        try_records(reader_of(payload.data, payload.len));
         return;
     default:
         (void)!wire_get_refuse(payload, &code, &text);

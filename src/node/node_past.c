@@ -215,6 +215,10 @@ void node_past_frame(struct node *n, struct link *l, struct slice payload)
     if (opening) {
         l->run = get_u64le(&r);
     }
+    if (r.bad) {
+        node_link_garbled(n, l, "a count of records that cannot be read");
+        return;
+    }
     while (reader_left(&r) > 0) {
         if (wire_get_records(&r, &s) != ERR_OK) {
             node_link_garbled(n, l, "a count of records that cannot be read");

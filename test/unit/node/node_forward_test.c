@@ -47,7 +47,7 @@ static void a_write_sent_to_a_leader_cut_off_is_in_doubt_soon(void **state)
     const char *said;
 
     (void)state;
-    t.cut[leader] = true;
+    trio_cut_off(&t, leader, true);
     said = trio_ask(&t, other, "SET a 2\r\n", SOON_US);
     assert_non_null(strstr(said, "-INDOUBT "));
     assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n1\r\n");
@@ -56,7 +56,7 @@ static void a_write_sent_to_a_leader_cut_off_is_in_doubt_soon(void **state)
 static void a_read_sent_to_a_leader_cut_off_is_asked_again(void **state)
 {
     (void)state;
-    t.cut[leader] = true;
+    trio_cut_off(&t, leader, true);
     assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n1\r\n");
 }
 
@@ -67,7 +67,7 @@ static void what_comes_before_the_election_waits_for_it(void **state)
     (void)state;
     trio_close(&t);
     open_with(1000 * 1000);
-    t.cut[leader] = true;
+    trio_cut_off(&t, leader, true);
     trio_run(&t, 600 * 1000);
     assert_int_equal(trio_leader(&t, "a"), leader); /* no other yet */
     assert_string_equal(trio_ask(&t, other, "SET a 2\r\n", 2 * SOON_US), "+OK\r\n");
@@ -77,10 +77,10 @@ static void what_comes_before_the_election_waits_for_it(void **state)
 static void an_answer_that_comes_late_is_nobodys(void **state)
 {
     (void)state;
-    t.cut[leader] = true;
+    trio_cut_off(&t, leader, true);
     assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n1\r\n");
     assert_string_equal(trio_ask(&t, other, "SET a 2\r\n", SOON_US), "+OK\r\n");
-    t.cut[leader] = false;
+    trio_cut_off(&t, leader, false);
     for (unsigned i = 0; i < 100; i++) {
         assert_string_equal(trio_ask(&t, other, "GET a\r\n", SOON_US), "$1\r\n2\r\n");
     }

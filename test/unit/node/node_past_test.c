@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const struct raft_id PEER = {0x7700000};
+static const struct raft_id PEER = {0x7700000}, NEXT = {0x7701000};
 
 struct past {
     struct rig r;
@@ -32,12 +32,12 @@ static void teardown(struct past *p)
 
 /* The process with that number opens a connection, or speaks on (run 0); true: it is told that
  * it has forgotten. */
-static bool says(struct past *p, uint64_t run, struct wire_records s)
+static bool says_as(struct past *p, struct raft_id id, uint64_t run, struct wire_records s)
 {
     struct buf b = {0};
     bool told;
 
-    s.replica = PEER;
+    s.replica = id;
     put_u8(&b, run != 0);
     if (run != 0) {
         put_u64le(&b, run);
@@ -50,8 +50,13 @@ static bool says(struct past *p, uint64_t run, struct wire_records s)
     rig_effects(&p->r);
     buf_free(&b);
     told = p->link.now.len > 0;
-    assert_int_equal(told, node_past_void(&p->r.node->groups[0], PEER));
+    assert_int_equal(told, node_past_void(&p->r.node->groups[0], id));
     return told;
+}
+
+static bool says(struct past *p, uint64_t run, struct wire_records s)
+{
+    return says_as(p, PEER, run, s);
 }
 
 static bool opens(struct past *p, uint64_t run, uint64_t records, uint8_t starts,
@@ -168,6 +173,133 @@ static void starts_survive_restarts_and_the_oldest_goes(void **state)
     rig_close(&r);
 }
 
+/* Told in any order and twice: what counts is the most that was said, and each opening. */
+static void order_and_repetition_do_not_matter(void **state)
+{
+    const struct wire_start starts[] = {{1, 10}, {2, 59}};
+    struct past p;
+
+    (void)state;
+    setup(&p);
+    assert_false(opens(&p, 1, 10, 1, starts));
+    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    assert_false(says(&p, 0, (struct wire_records){.records = 30}));
+    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    assert_false(opens(&p, 2, 59, 2, starts));
+    assert_false(opens(&p, 2, 59, 2, starts));
+    assert_true(opens(&p, 3, 40, 1, &(struct wire_start){3, 40}));
+    assert_true(opens(&p, 3, 40, 1, &(struct wire_start){3, 40})); /* the first word was lost */
+    teardown(&p);
+}
+
+/* Once it has forgotten, no number makes up for it: only a new name does. And who goes back to
+ * the name before has forgotten as well. */
+static void a_new_generation_ends_it_and_an_old_one_begins_it_again(void **state)
+{
+    struct wire_records s = {.records = 5};
+    struct past p;
+    struct group *g;
+
+    (void)state;
+    setup(&p);
+    g = &p.r.node->groups[0];
+    assert_false(opens(&p, 1, 50, 0, NULL));
+    assert_true(opens(&p, 2, 40, 0, NULL));
+    assert_true(opens(&p, 2, 60, 0, NULL));
+    assert_true(opens(&p, 3, 900, 0, NULL));
+    assert_false(says_as(&p, NEXT, 3, s));
+    assert_true(node_past_void(g, PEER));
+    assert_false(node_past_void(g, NEXT));
+    assert_true(says_as(&p, PEER, 4, s));
+    assert_true(node_past_void(g, NEXT)); /* the directory that had that name is no more */
+    teardown(&p);
+}
+
+/* What others' replicas have is not for it to say. */
+static void a_node_speaks_for_its_own_replicas(void **state)
+{
+    struct past p;
+
+    (void)state;
+    setup(&p);
+    assert_false(opens(&p, 1, 50, 0, NULL));
+    store_u64le(p.link.node.b, PEER.n + (1ULL << 40));
+    assert_false(says_as(&p, NEXT, 2, (struct wire_records){.records = 5}));
+    assert_false(node_past_void(&p.r.node->groups[0], PEER));
+    teardown(&p);
+}
+
+static void a_frame(struct buf *b, uint8_t flags)
+{
+    struct wire_records s = {.group = 3, .replica = PEER, .records = 300, .start_count = 2};
+
+    s.starts[0] = (struct wire_start){7, 200};
+    s.starts[1] = (struct wire_start){8, 250};
+    put_u8(b, flags);
+    if (flags != 0) {
+        put_u64le(b, 8);
+    }
+    wire_put_records(b, &s);
+}
+
+static uint64_t errors_after(struct past *p, struct slice payload, bool forgot)
+{
+    node_begin(p->r.node, p->r.now);
+    if (forgot) {
+        node_past_forgot(p->r.node, &p->link, payload);
+    } else {
+        node_past_frame(p->r.node, &p->link, payload);
+    }
+    node_end(p->r.node, &p->r.fx);
+    rig_effects(&p->r);
+    return node_troubles(p->r.node).peer_errors;
+}
+
+static void a_frame_cut_anywhere_ends_the_link(void **state)
+{
+    struct past p;
+
+    (void)state;
+    setup(&p);
+    for (uint8_t flags = 0; flags < 2; flags++) {
+        struct buf b = {0};
+        size_t empty = flags == 0 ? 1 : 9; /* a frame about no replica is one */
+
+        a_frame(&b, flags);
+        for (size_t len = 0; len < b.len; len++) {
+            uint64_t before = node_troubles(p.r.node).peer_errors;
+
+            assert_int_equal(errors_after(&p, (struct slice){b.data, len}, false),
+                             before + (len == empty ? 0 : 1));
+        }
+        buf_free(&b);
+    }
+    teardown(&p);
+}
+
+/* Frames have checksums: what comes through is what a peer said. It may still be wrong. */
+static void bytes_of_all_kinds_do_no_harm(void **state)
+{
+    struct past p;
+    struct prng rng = {42};
+
+    (void)state;
+    setup(&p);
+    for (unsigned round = 0; round < 20000; round++) {
+        bool forgot = prng_chance(&rng, 1, 2);
+        struct buf b = {0};
+
+        a_frame(&b, (uint8_t)prng_below(&rng, 2));
+        for (uint64_t k = prng_below(&rng, 4); k > 0; k--) {
+            b.data[prng_below(&rng, b.len)] = (uint8_t)prng_next(&rng);
+        }
+        (void)errors_after(&p, (struct slice){b.data, prng_below(&rng, b.len + 1)}, forgot);
+        buf_free(&b);
+    }
+    assert_string_equal(rig_ask(&p.r, "SET a 1\r\n"), "+OK\r\n");
+    teardown(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +309,11 @@ int main(void)
         cmocka_unit_test(nor_does_another_restart),
         cmocka_unit_test(a_run_that_is_not_listed_is_judged_by_the_last_start),
         cmocka_unit_test(starts_survive_restarts_and_the_oldest_goes),
+        cmocka_unit_test(order_and_repetition_do_not_matter),
+        cmocka_unit_test(a_new_generation_ends_it_and_an_old_one_begins_it_again),
+        cmocka_unit_test(a_node_speaks_for_its_own_replicas),
+        cmocka_unit_test(a_frame_cut_anywhere_ends_the_link),
+        cmocka_unit_test(bytes_of_all_kinds_do_no_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

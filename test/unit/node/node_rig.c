@@ -98,8 +98,9 @@ static enum err boot_read(void *self, const char *path, uint64_t offset, size_t 
 static enum err node_make(struct rig *r, struct diag *why)
 {
     const struct disk_boot boot = {.self = r, .list = boot_list, .read = boot_read};
-    const uint8_t entropy[32] = {
-        1, 2, 3, 4, 5, 6, 7, (uint8_t)(8 + r->number), 9, [16] = r->lives++};
+    const uint8_t life = ++r->lives; /* another run, other dice; the identity is on disk by then */
+    const uint8_t entropy[32] = {1, 2,           3,          4, 5, 6, 7, (uint8_t)(8 + r->number),
+                                 9, [17] = life, [24] = life};
 
     return node_open(&r->cfg, &boot, r->now, entropy, &r->node, why);
 }
@@ -341,6 +342,39 @@ void rig_lose(struct rig *r, const char *path)
     file_remove(r, path);
 }
 
+static uint32_t files_copy(const struct rig_file *from, uint32_t count, struct rig_file *to)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        to[i] = (struct rig_file){0};
+        memcpy(to[i].path, from[i].path, sizeof to[i].path);
+        buf_append(&to[i].data, from[i].data.data, from[i].data.len);
+    }
+    return count;
+}
+
+static void files_free(struct rig_file *files, uint32_t *count)
+{
+    while (*count > 0) {
+        buf_free(&files[--*count].data);
+    }
+}
+
+void rig_image_take(const struct rig *r, struct rig_image *out)
+{
+    out->file_count = files_copy(r->files, r->file_count, out->files);
+}
+
+void rig_image_put(struct rig *r, const struct rig_image *image)
+{
+    files_free(r->files, &r->file_count);
+    r->file_count = files_copy(image->files, image->file_count, r->files);
+}
+
+void rig_image_free(struct rig_image *image)
+{
+    files_free(image->files, &image->file_count);
+}
+
 uint64_t rig_disk_hash(const struct rig *r)
 {
     uint64_t sum = 0;
@@ -355,9 +389,7 @@ uint64_t rig_disk_hash(const struct rig *r)
 void rig_close(struct rig *r)
 {
     rig_kill(r);
-    while (r->file_count > 0) {
-        buf_free(&r->files[--r->file_count].data);
-    }
+    files_free(r->files, &r->file_count);
     buf_free(&r->out);
     mem_free(r->fx.at);
     *r = (struct rig){0};

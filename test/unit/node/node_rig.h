@@ -41,6 +41,14 @@ void rig_turn_begin(struct rig *r, uint64_t step_us); /* and tell what the disk 
 void rig_turn_end(struct rig *r);
 struct buf *rig_file(struct rig *r, const char *path); /* NULL: there is none */
 void rig_lose(struct rig *r, const char *path);
+/* All files as they are now, to be put back later. */
+struct rig_image {
+    struct rig_file files[RIG_FILES_MAX];
+    uint32_t file_count;
+};
+void rig_image_take(const struct rig *r, struct rig_image *out); /* overwrites what is not freed */
+void rig_image_put(struct rig *r, const struct rig_image *image);
+void rig_image_free(struct rig_image *image);
 uint64_t rig_disk_hash(const struct rig *r);
 void rig_close(struct rig *r);
 void rig_turns(struct rig *r, unsigned count, uint64_t step_us);

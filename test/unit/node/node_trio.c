@@ -74,14 +74,15 @@ static void on_effect(struct rig *r, struct node_effect *e)
 
 static bool passes(const struct trio *t, const struct trio_line *l)
 {
-    return !t->cut[l->node[0]] && !t->cut[l->node[1]];
+    return !t->cut[l->node[0]][l->node[1]] && !t->cut[l->node[1]][l->node[0]];
 }
 
 static bool carries(const struct trio *t, const struct trio_packet *p)
 {
     const struct trio_line *l = &t->lines[p->line];
 
-    return passes(t, l) && p->gate <= t->at[l->node[p->from]].durable;
+    return !t->cut[l->node[p->from]][l->node[1 - p->from]] &&
+           p->gate <= t->at[l->node[p->from]].durable;
 }
 
 static void deliver(struct trio *t, unsigned node)
@@ -161,6 +162,13 @@ void trio_run(struct trio *t, uint64_t us)
         for (unsigned i = 0; i < TRIO; i++) {
             turn(t, i);
         }
+    }
+}
+
+void trio_cut_off(struct trio *t, unsigned node, bool cut)
+{
+    for (unsigned i = 0; i < TRIO; i++) {
+        t->cut[node][i] = t->cut[i][node] = cut && i != node;
     }
 }
 
@@ -284,7 +292,12 @@ const char *trio_ask(struct trio *t, unsigned node, const char *bytes, uint64_t 
 
 uint32_t trio_partition(struct trio *t, const char *key)
 {
-    return node_partition_of_slot(t->at[0].node, hashslot_of_key(slice_str(key)));
+    unsigned alive = 0;
+
+    while (t->at[alive].node == NULL) {
+        alive++;
+    }
+    return node_partition_of_slot(t->at[alive].node, hashslot_of_key(slice_str(key)));
 }
 
 unsigned trio_leader(struct trio *t, const char *key)

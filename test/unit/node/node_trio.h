@@ -1,8 +1,8 @@
 /* node_trio.h - three nodes of one cluster, each on its rig, in one virtual time.
  *
  * Connections keep their order and lose nothing; what waits for a ticket is delivered once it
- * is durable. A node may be cut off (what is sent to and by it waits, nobody is told), killed
- * and started again. The rest is the rig's: disks are the test's to harm.
+ * is durable. Ways may be cut (what is sent on them waits, nobody is told), nodes killed and
+ * started again. The rest is the rig's: disks are the test's to harm.
  */
 #ifndef NODE_TRIO_H
 #define NODE_TRIO_H
@@ -25,8 +25,8 @@ struct trio_packet {
 };
 struct trio {
     struct rig at[TRIO];
-    bool cut[TRIO];
-    uint64_t accepted; /* connections, at all nodes */
+    bool cut[TRIO][TRIO]; /* nothing comes from the first to the second, nobody is told */
+    uint64_t accepted;    /* connections, at all nodes */
     struct trio_line lines[TRIO_LINES_MAX];
     uint32_t line_count;
     struct trio_packet *packets; /* in the order in which they were sent */
@@ -38,8 +38,9 @@ struct trio {
 void trio_open(struct trio *t, uint64_t election_us);
 void trio_close(struct trio *t);
 void trio_run(struct trio *t, uint64_t us);
-void trio_kill(struct trio *t, unsigned node);  /* kill -9: what was written is there */
-void trio_start(struct trio *t, unsigned node); /* on its directory, with a client */
+void trio_cut_off(struct trio *t, unsigned node, bool cut); /* from both others */
+void trio_kill(struct trio *t, unsigned node);              /* kill -9: what was written is there */
+void trio_start(struct trio *t, unsigned node);             /* on its directory, with a client */
 /* What that node's client has been told when it was told something, or after `us`. */
 const char *trio_ask(struct trio *t, unsigned node, const char *bytes, uint64_t us);
 /* Which node leads the partition of the key; TRIO: none, or more than one says so. */
