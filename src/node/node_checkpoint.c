@@ -219,10 +219,25 @@ void node_checkpoint_want(struct group *g)
     g->snap_wanted = true;
 }
 
+void node_checkpoint_spoiled(struct group *g, uint64_t file)
+{
+    if (file == g->snap_file) {
+        g->snap_bad = file;
+        node_checkpoint_want(g);
+    }
+}
+
+bool node_checkpoint_bad(const struct group *g)
+{
+    return g->snap_file != 0 && g->snap_bad == g->snap_file;
+}
+
+/* Another one at the same index is worth nothing, unless the one there is no good. */
 static bool can_begin(const struct group *g)
 {
     return g->here && !g->checkpoint.active && !g->recv.active && g->snap_old_count == 0 &&
-           raft_conf_settled(g->raft) && g->applied.n > g->snap_index.n && node_group_trusted(g);
+           raft_conf_settled(g->raft) && node_group_trusted(g) &&
+           (g->applied.n > g->snap_index.n || node_checkpoint_bad(g));
 }
 
 static void drop_old(struct node *n, struct group *g)

@@ -227,6 +227,7 @@ struct group {
     struct raft_term snap_term;
     uint64_t snap_bytes;
     bool snap_wanted;     /* a peer needs one newer than we have */
+    uint64_t snap_bad;    /* a file that was found damaged; 0: none */
     uint64_t snap_ticket; /* of the log write that names snap_file */
     struct snap_old snap_old[SNAP_OLD_MAX];
     uint32_t snap_old_count;
@@ -665,6 +666,9 @@ void node_latency_note(struct node *n, const char *event, uint64_t ms);
 /* node_checkpoint.c */
 void node_checkpoint_tick(struct node *n);
 void node_checkpoint_want(struct group *g);
+/* The file was found damaged: if it is the newest, another is written though nothing changed. */
+void node_checkpoint_spoiled(struct group *g, uint64_t file);
+bool node_checkpoint_bad(const struct group *g); /* the newest file is such a one */
 void node_checkpoint_disk(struct group *g, enum disk_user user, const struct disk_done *done);
 void node_checkpoint_abort(struct group *g);
 void node_checkpoint_pump(struct group *g);

@@ -78,7 +78,7 @@ static void begin(struct group *g, struct link *l, const struct wire_chunk *c)
     snapfile_reader_init(&v->reader, v->store);
 }
 
-static bool take_bytes(struct group *g, const struct wire_chunk *c)
+static enum err take_bytes(struct group *g, const struct wire_chunk *c)
 {
     struct node *n = g->node;
     struct snap_recv *v = &g->recv;
@@ -99,7 +99,7 @@ static bool take_bytes(struct group *g, const struct wire_chunk *c)
         n->troubles.snapshots_refused++;
         node_log(n, NODE_LOG_ERROR, "msg=\"snapshot refused\" partition=%u reason=\"%s\"",
                  g->partition, why.text);
-        return false;
+        return err;
     }
     op = disk_ops_push(&n->ops, DISK_WRITE, DISK_LANE_BULK);
     op->token = node_token(DISK_USER_RECV, g->partition, n->next_token++);
@@ -109,7 +109,7 @@ static bool take_bytes(struct group *g, const struct wire_chunk *c)
     v->offset += c->bytes.len;
     v->in_flight++;
     v->last_progress_us = n->now.mono_us;
-    return true;
+    return ERR_OK;
 }
 
 static void name_file(struct group *g)
@@ -130,6 +130,7 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
 {
     struct group *g;
     struct snap_recv *v;
+    enum err err;
 
     if (n->groups == NULL || c->group >= n->map.partitions || !n->groups[c->group].here) {
         return;
@@ -162,8 +163,9 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
         c->offset != v->offset) {
         return;
     }
-    if (!take_bytes(g, c)) {
-        ack(g, WIRE_CHUNK_GIVEN_UP, 0);
+    err = take_bytes(g, c);
+    if (err != ERR_OK) {
+        ack(g, err == ERR_CORRUPT ? WIRE_CHUNK_DAMAGED : WIRE_CHUNK_GIVEN_UP, 0);
         node_snap_recv_abort(g);
         return;
     }

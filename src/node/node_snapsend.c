@@ -76,8 +76,8 @@ static void send_begin(struct group *g, struct raft_id to)
 /* The file on disk will do if the log goes on right after it. */
 static bool file_will_do(const struct group *g)
 {
-    return g->snap_file != 0 && g->snap_index.n + 1 >= raft_first(g->raft).n &&
-           !g->checkpoint.active;
+    return g->snap_file != 0 && !node_checkpoint_bad(g) &&
+           g->snap_index.n + 1 >= raft_first(g->raft).n && !g->checkpoint.active;
 }
 
 static bool sending_to(struct group *g, struct raft_id peer)
@@ -123,7 +123,7 @@ void node_snap_repair(struct group *g, struct raft_id peer, struct raft_index le
     if (sending_to(g, peer)) {
         return;
     }
-    if (g->snap_file != 0 && g->snap_index.n >= least.n) {
+    if (g->snap_file != 0 && !node_checkpoint_bad(g) && g->snap_index.n >= least.n) {
         send_begin(g, peer);
     } else if (g->applied.n >= least.n) {
         wait_for_next(g, peer);
@@ -155,6 +155,19 @@ static struct snap_send *send_of_token(struct group *g, uint64_t token)
     return NULL;
 }
 
+/* The file is of no use, to this node's next start neither: whoever needs one waits for the
+ * next. */
+static void file_bad(struct group *g, struct snap_send *s, const char *why)
+{
+    SOMETIMES(true, "node_snapsend: a snapshot file that is no good any more");
+    node_log(g->node, NODE_LOG_ERROR,
+             "msg=\"a snapshot file is damaged and is written anew\" partition=%u file=%llx "
+             "reason=\"%s\"",
+             g->partition, (unsigned long long)s->file, why);
+    node_checkpoint_spoiled(g, s->file);
+    send_end(g, s, false);
+}
+
 void node_snap_disk(struct group *g, const struct disk_done *done)
 {
     struct node *n = g->node;
@@ -171,8 +184,16 @@ void node_snap_disk(struct group *g, const struct disk_done *done)
         return;
     }
     l = node_link_to(n, s->to);
-    if (done->err != ERR_OK || l == NULL || !node_group_leads(g)) {
+    if (l == NULL || !node_group_leads(g)) {
         send_end(g, s, false);
+        return;
+    }
+    if (done->err != ERR_OK) {
+        file_bad(g, s, done->why.text);
+        return;
+    }
+    if (done->data.len == 0) {
+        file_bad(g, s, "it is shorter than it was");
         return;
     }
     c = (struct wire_chunk){.group = g->partition,
@@ -190,10 +211,6 @@ void node_snap_disk(struct group *g, const struct disk_done *done)
     wire_end(&l->now, mark);
     s->read_offset += done->data.len;
     s->last_read = c.last;
-    if (done->data.len == 0 && !c.last) {
-        send_end(g, s, false); /* the file is shorter than it was */
-        return;
-    }
     read_next(g, s);
 }
 
@@ -225,6 +242,8 @@ void node_snap_ack(struct node *n, struct link *l, const struct wire_chunk_ack *
         if (a->state == WIRE_CHUNK_INSTALLED) {
             n->stats.snapshots_sent++;
             send_end(g, s, true);
+        } else if (a->state == WIRE_CHUNK_DAMAGED) {
+            file_bad(g, s, "its receiver cannot read it");
         } else if (s->end_us == 0) {
             SOMETIMES(true, "node_snapsend: given up by the receiver");
             s->end_us = n->now.mono_us + GIVEN_UP_US;

@@ -154,7 +154,12 @@ struct wire_chunk_ack {
     uint64_t offset; /* bytes taken so far */
     uint8_t state;   /* 0 go on, 1 installed durably, 2 given up */
 };
-enum { WIRE_CHUNK_MORE = 0, WIRE_CHUNK_INSTALLED = 1, WIRE_CHUNK_GIVEN_UP = 2 };
+enum {
+    WIRE_CHUNK_MORE = 0,
+    WIRE_CHUNK_INSTALLED = 1,
+    WIRE_CHUNK_GIVEN_UP = 2,
+    WIRE_CHUNK_DAMAGED = 3, /* given up, for it is not a whole snapshot: the sender's file is bad */
+};
 void wire_put_chunk_ack(struct buf *b, const struct wire_chunk_ack *a);
 MUST_USE enum err wire_get_chunk_ack(struct slice payload, struct wire_chunk_ack *a);
 

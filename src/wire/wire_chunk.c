@@ -57,7 +57,7 @@ enum err wire_get_chunk_ack(struct slice payload, struct wire_chunk_ack *a)
     a->index.n = get_varint(&r);
     a->offset = get_varint(&r);
     a->state = get_u8(&r);
-    return r.bad || r.pos != r.end || a->state > WIRE_CHUNK_GIVEN_UP || group > UINT32_MAX
+    return r.bad || r.pos != r.end || a->state > WIRE_CHUNK_DAMAGED || group > UINT32_MAX
                ? ERR_BAD_INPUT
                : ERR_OK;
 }

@@ -115,7 +115,9 @@ static void op_run(struct rig *r, struct disk_op *op)
     case DISK_WRITE:
         f = file_make(r, op->path);
         file_grow(f, op->offset + op->data.len);
-        memcpy(f->data.data + op->offset, op->data.data, op->data.len);
+        if (op->data.len > 0) {
+            memcpy(f->data.data + op->offset, op->data.data, op->data.len);
+        }
         break;
     case DISK_ALLOCATE:
         if (r->disk_full) {
