@@ -36,7 +36,8 @@ def checker(finding, errors):
 
 def run(binary, first, count, *more):
     return subprocess.run([binary, "sim", "cluster", "--seed", str(first), "--count", str(count),
-                           "--jobs", "1", "--no-shrink", *more], capture_output=True, text=True)
+                           "--jobs", "1", "--no-shrink", *more], capture_output=True,
+                          encoding="utf-8", errors="replace")
 
 
 def hunt(binary, name, first, count):

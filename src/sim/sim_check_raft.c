@@ -175,6 +175,34 @@ static void check_digest(struct sim_world *w, struct sim_host *h, uint32_t part,
     }
 }
 
+/* A follower took entries of an older term from its leader. Have enough of them the last one, and
+ * nobody the leader's own, then only the rule of figure 8 keeps it from being committed. */
+static void look_for_inherited(struct sim_world *w, uint32_t part, const struct node_group_view *v)
+{
+    struct sim_partition_check *p = &w->raft.of[part];
+    struct node_group_view other;
+    uint32_t have = 1, leader = UINT32_MAX; /* the leader has it */
+
+    if (p->inherited_term >= v->term.n) {
+        return;
+    }
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (w->hosts[i].node == NULL || !node_group_view(w->hosts[i].node, part, &other) ||
+            !other.here || other.raft == NULL || other.term.n != v->term.n) {
+            continue;
+        }
+        if (other.role == RAFT_LEADER) {
+            leader = i;
+        } else {
+            have += raft_term_at(other.raft, v->last).n == raft_term_at(v->raft, v->last).n;
+        }
+    }
+    if (leader != UINT32_MAX && have > v->conf->voter_count / 2) {
+        p->inherited_term = v->term.n;
+        sim_fault_inherited(w, &w->hosts[leader], part, v->term.n);
+    }
+}
+
 static void check_replica(struct sim_world *w, struct sim_host *h, uint32_t part,
                           const struct node_group_view *v)
 {
@@ -208,6 +236,10 @@ static void check_replica(struct sim_world *w, struct sim_host *h, uint32_t part
     if (v->role == RAFT_LEADER && v->conf->learner_count + v->conf->outgoing_count > 0 &&
         !raft_conf_settled(v->raft) && v->last.n != s->last) {
         sim_fault_member(w, h, part, v->last.n);
+    }
+    if (v->role == RAFT_FOLLOWER && v->leader.n != 0 && same_life && v->last.n > s->last &&
+        raft_term_at(v->raft, v->last).n < v->term.n) {
+        look_for_inherited(w, part, v);
     }
     for (uint64_t i = from < v->first.n ? v->first.n : from; i <= v->last.n; i++) {
         check_entry(w, h, part, v, i);

@@ -28,8 +28,9 @@ struct sim_group_seen { /* one replica, since its node started */
 struct sim_partition_check {
     struct sim_committed *committed; /* by index */
     uint64_t count, cap;             /* indices below count are tracked */
-    struct map64 leaders;            /* term -> raft id, boxed */
-    struct map64 entries;            /* mix(index, term) -> struct sim_entry_seen */
+    uint64_t inherited_term; /* in which a majority was first seen with an older term's entry */
+    struct map64 leaders;    /* term -> raft id, boxed */
+    struct map64 entries;    /* mix(index, term) -> struct sim_entry_seen */
 };
 struct sim_raft_check {
     struct sim_partition_check of[SIM_PARTITIONS_MAX];

@@ -97,7 +97,8 @@ static void break_one(struct sim_world *w)
 /* It hands its leadership over, and half of the time does not hear what comes of it. */
 static void stop_one(struct sim_world *w)
 {
-    struct sim_host *h = sim_fault_any_host(w);
+    bool leads = w->opt.profile == SIM_PROFILE_PAUSES; /* and may think that it has a lease */
+    struct sim_host *h = leads ? sim_fault_any_leader(w) : sim_fault_any_host(w);
     bool deaf = prng_chance(&w->rng, 1, 2);
 
     sim_host_stop(w, h);

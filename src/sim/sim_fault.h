@@ -18,6 +18,9 @@ void sim_fault_freeze(struct sim_world *w, uint32_t from, uint32_t to, uint64_t 
 void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term);
 /* One asks for votes: perhaps its requests are late. */
 void sim_fault_candidate(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term);
+/* A majority has an entry of an older term from h, which leads: perhaps it is struck before its
+ * own term's first entry gets there. */
+void sim_fault_inherited(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term);
 /* h, which leads, has begun a step of a change of membership: perhaps it is struck. */
 void sim_fault_member(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t index);
 /* A fault of that name happened: every fault has one, so that it can be left out. */

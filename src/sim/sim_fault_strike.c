@@ -45,18 +45,11 @@ static void cut_from_peers(struct sim_world *w, struct sim_host *h, bool mute)
     }
 }
 
-/* It and less than a majority of the others are left to themselves; who was left so before comes
- * back. One after the other leads, appends what only a few get, and vanishes [R fig. 8]. */
-static void leave_minority(struct sim_world *w, struct sim_host *h)
+/* h and the others of its side are left to themselves; who was left so before comes back. */
+static void leave(struct sim_world *w, struct sim_host *h, uint32_t side)
 {
-    uint64_t with = prng_below(&w->rng, (w->opt.hosts + 1) / 2);
-    uint64_t first = prng_between(&w->rng, 1, w->opt.hosts - 1);
     uint64_t us = prng_between(&w->rng, w->opt.election_us_max, 6 * w->opt.election_us_max);
-    uint32_t side = 1U << h->id;
 
-    for (uint32_t i = 0; i < with; i++) {
-        side |= 1U << ((h->id + first + i) % w->opt.hosts);
-    }
     sim_say(w, SIM_LOG_SHORT, "leader n%u is left in a minority for %s: %s", h->id,
             sim_span(us).text, sim_sides(&w->opt, side).text);
     for (uint32_t a = 0; a < w->opt.hosts; a++) {
@@ -68,6 +61,41 @@ static void leave_minority(struct sim_world *w, struct sim_host *h)
             }
         }
     }
+}
+
+/* One after the other leads, appends what only a few get, and vanishes [R fig. 8]. Sometimes it is
+ * a majority that is left, and another leader cannot come. */
+static void leave_minority(struct sim_world *w, struct sim_host *h)
+{
+    uint64_t with = prng_below(&w->rng, w->opt.hosts / 2 + prng_chance(&w->rng, 1, 4));
+    uint64_t first = prng_between(&w->rng, 1, w->opt.hosts - 1);
+    uint32_t side = 1U << h->id;
+
+    for (uint32_t i = 0; i < with; i++) {
+        side |= 1U << ((h->id + 1 + (first + i) % (w->opt.hosts - 1)) % w->opt.hosts);
+    }
+    leave(w, h, side);
+    w->play = (struct sim_play){
+        .act = with == 1 && w->opt.hosts == 5 ? SIM_ACT_LEFT : SIM_ACT_NONE,
+        .leader = h->id,
+        .side = side,
+    };
+}
+
+/* With five, what a leader and one more have can be replaced on the leader alone: the next one is
+ * left with just that one. Then whoever kept it may lead, and have it committed. */
+static bool next_act(struct sim_world *w, struct sim_host *h, uint64_t name)
+{
+    enum sim_act act = w->play.act;
+
+    if (act == SIM_ACT_LEFT && (w->play.side >> h->id & 1) == 0 && prng_chance(&w->rng, 3, 4)) {
+        w->play.act = SIM_ACT_REPLACED;
+        sim_fault_struck(w, name);
+        leave(w, h, 1U << h->id | 1U << w->play.leader);
+        return true;
+    }
+    w->play.act = SIM_ACT_NONE;
+    return act == SIM_ACT_REPLACED && prng_chance(&w->rng, 2, 3);
 }
 
 static void witness_event(struct sim_world *w, uint64_t host_witness, uint64_t name)
@@ -88,7 +116,7 @@ static void witness_event(struct sim_world *w, uint64_t host_witness, uint64_t n
 static void leave_witnesses(struct sim_world *w, struct sim_host *h, uint64_t name)
 {
     uint32_t kept = (w->opt.hosts - 1) / 2;
-    uint64_t us = prng_between(&w->rng, w->opt.election_us_min, 2 * w->opt.election_us_max);
+    uint64_t us = prng_between(&w->rng, w->opt.election_us_min, 3 * w->opt.election_us_max / 2);
 
     sim_say(w, SIM_LOG_SHORT, "leader n%u keeps only %u voters for %s; then these restart", h->id,
             kept, sim_span(us).text);
@@ -190,7 +218,7 @@ static uint64_t pick_strike(struct sim_world *w)
     uint64_t kind = prng_below(&w->rng, STRIKES);
 
     if (w->opt.profile == SIM_PROFILE_PAUSES && prng_chance(&w->rng, 2, 3)) {
-        kind = prng_chance(&w->rng, 1, 3) ? STRIKE_WITNESS : STRIKE_DOZE;
+        kind = prng_chance(&w->rng, w->opt.witness_percent, 100) ? STRIKE_WITNESS : STRIKE_DOZE;
     } else if (w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 2, 3)) {
         kind = prng_chance(&w->rng, 1, 2) ? STRIKE_MINORITY : STRIKE_CUT;
     }
@@ -207,7 +235,8 @@ void sim_fault_leader(struct sim_world *w, struct sim_host *h, uint64_t name)
         return;
     }
     if (at.kind == STRIKE_DOZE || at.kind == STRIKE_WITNESS) { /* once it has a lease */
-        sim_in(w, round_us + prng_below(&w->rng, 1000000), strike_event, aim_pack(at), name);
+        sim_in(w, round_us + prng_below(&w->rng, 4 * w->opt.election_us_max), strike_event,
+               aim_pack(at), name);
     } else if (quiet && prng_chance(&w->rng, 1, 2)) {
         sim_fault_struck(w, name);
         strike(w, at, name); /* before it could say anything */
@@ -230,9 +259,33 @@ void sim_fault_elected(struct sim_world *w, struct sim_host *h, uint32_t part, u
 {
     uint64_t name = sim_name(part + 1, (uint32_t)term);
 
-    if (may_strike(w, SIM_FAULT_LEADER, name) &&
-        prng_chance(&w->rng, w->opt.strike_permille, 1000)) {
+    if (!may_strike(w, SIM_FAULT_LEADER, name) ||
+        (w->opt.profile == SIM_PROFILE_ELECTIONS && next_act(w, h, name))) {
+        return;
+    }
+    if (prng_chance(&w->rng, w->opt.strike_permille, 1000)) {
         sim_fault_leader(w, h, name);
+    }
+}
+
+/* Whoever leads does not hear that another is asked to: it may go on under its lease. */
+static void leader_is_deaf(struct sim_world *w, const struct sim_host *h, uint32_t part,
+                           uint64_t name)
+{
+    uint64_t us = prng_between(&w->rng, w->opt.election_us_min, 2 * w->opt.election_us_max);
+
+    for (uint32_t leader = 0; leader < w->opt.hosts; leader++) {
+        if (leader == h->id || !w->raft.seen[leader][part].was_leader) {
+            continue;
+        }
+        sim_fault_struck(w, name);
+        sim_say(w, SIM_LOG_SHORT, "leader n%u hears nothing of candidate n%u for %s", leader, h->id,
+                sim_span(us).text);
+        for (uint32_t i = 0; i < w->opt.hosts; i++) {
+            if (i != leader) {
+                sim_fault_freeze(w, i, leader, us);
+            }
+        }
     }
 }
 
@@ -241,7 +294,13 @@ void sim_fault_candidate(struct sim_world *w, struct sim_host *h, uint32_t part,
     uint64_t name = sim_name((h->id + 1) << 8 | (part + 1), (uint32_t)term);
     uint64_t us;
 
-    if (w->opt.profile != SIM_PROFILE_ELECTIONS || !may_strike(w, SIM_FAULT_LEADER, name) ||
+    if (!may_strike(w, SIM_FAULT_LEADER, name)) {
+        return;
+    }
+    if (w->opt.profile == SIM_PROFILE_PAUSES && prng_chance(&w->rng, 1, 2)) {
+        leader_is_deaf(w, h, part, name);
+    }
+    if (w->opt.profile != SIM_PROFILE_ELECTIONS ||
         !prng_chance(&w->rng, w->opt.strike_permille, 8000)) {
         return;
     }
@@ -254,6 +313,34 @@ void sim_fault_candidate(struct sim_world *w, struct sim_host *h, uint32_t part,
             freeze_both(w, h->id, i, us); /* its requests for votes are on their way, and late */
         }
     }
+}
+
+/* The leader hears on, and is not heard: what it learns next it cannot pass on. Everybody else is
+ * back, also those who led between the term of the entry and this one [R fig. 8 c]. */
+void sim_fault_inherited(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t term)
+{
+    uint64_t name = sim_name(2U << 16 | (part + 1), (uint32_t)term), us;
+
+    if (w->opt.profile != SIM_PROFILE_ELECTIONS || !may_strike(w, SIM_FAULT_LEADER, name) ||
+        !prng_chance(&w->rng, 2, 3)) {
+        return;
+    }
+    us = prng_between(&w->rng, 2 * w->opt.election_us_max, 6 * w->opt.election_us_max);
+    sim_fault_struck(w, name);
+    sim_say(w, SIM_LOG_SHORT,
+            "leader n%u is not heard for %s, once a majority has an entry of an "
+            "older term",
+            h->id, sim_span(us).text);
+    for (uint32_t a = 0; a < w->opt.hosts; a++) {
+        for (uint32_t b = 0; b < w->opt.hosts; b++) {
+            if (a == h->id && b != a) {
+                sim_fault_freeze(w, a, b, us);
+            } else if (a != b) {
+                sim_net_open_link(w, a, b);
+            }
+        }
+    }
+    sim_trace(w, 0x571, STRIKES + 1);
 }
 
 void sim_fault_member(struct sim_world *w, struct sim_host *h, uint32_t part, uint64_t index)

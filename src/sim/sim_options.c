@@ -155,6 +155,9 @@ static void turn_on(struct sim_options *o, enum sim_fault fault)
 /* Leader after leader dies with an entry that it alone, or just one more, has. */
 static void draw_elections(struct sim_options *o, struct prng *p)
 {
+    bool calm = prng_chance(p, 1, 2); /* nothing else keeps anyone from leading */
+
+    o->faults_drawn = calm ? 0 : o->faults_drawn;
     o->hosts = (uint32_t)PICK(p, 3, 3, 5);
     o->replicas = o->hosts;
     o->partitions = (uint32_t)PICK(p, 1, 1, 2);
@@ -167,7 +170,7 @@ static void draw_elections(struct sim_options *o, struct prng *p)
     o->disk_sync_us = PICK(p, 200, 2000, 10000);
     o->frame_drop_permille = (uint32_t)PICK(p, 0, 0, 100);
     o->strike_permille = (uint32_t)PICK(p, 700, 900, 1000);
-    o->fault_gap_us = 2 * o->election_us_max;
+    o->fault_gap_us = (calm ? PICK(p, 4, 10) : 2) * o->election_us_max;
     o->fault_long_us = 4 * o->election_us_max;
     turn_on(o, SIM_FAULT_LEADER);
 }
@@ -194,12 +197,52 @@ static void draw_snapshots(struct sim_options *o, struct prng *p)
     turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_WIPE : SIM_FAULT_KILL);
 }
 
+/* Ways to read from a leader that no longer leads. */
+enum pauses {
+    PAUSES_MIXED,    /* with all other faults */
+    PAUSES_SLEEP,    /* whoever sleeps is not the only one that could lead */
+    PAUSES_RESTARTS, /* of those whose answers a lease rests on; logs stand still, so that a voter
+                        that lost sight of the leader can win */
+    PAUSES_HANDOVERS /* before a stop; the old leader hears nothing of the new one */
+};
+
+static void draw_pause_faults(struct sim_options *o, struct prng *p)
+{
+    enum pauses kind = (enum pauses)PICK(p, PAUSES_MIXED, PAUSES_SLEEP, PAUSES_SLEEP,
+                                         PAUSES_RESTARTS, PAUSES_HANDOVERS);
+
+    o->strike_permille = 700;
+    o->witness_percent = 33;
+    o->fault_gap_us = PICK(p, 200000, 500000);
+    o->fault_long_us = PICK(p, 1000000, 3000000);
+    o->faults_drawn = kind == PAUSES_MIXED ? o->faults_drawn : 0;
+    turn_on(o, SIM_FAULT_LEADER);
+    switch (kind) {
+    case PAUSES_MIXED:
+        turn_on(o, SIM_FAULT_PAUSE);
+        turn_on(o, SIM_FAULT_TURN_PAUSE);
+        turn_on(o, SIM_FAULT_PARTITION);
+        break;
+    case PAUSES_SLEEP:
+        turn_on(o, SIM_FAULT_PARTITION);
+        break;
+    case PAUSES_RESTARTS:
+        o->read_percent = (uint32_t)PICK(p, 90, 95, 98);
+        o->witness_percent = 90;
+        o->fault_gap_us = 6 * o->election_us_max;
+        break;
+    case PAUSES_HANDOVERS:
+        o->strike_permille = 200;
+        turn_on(o, SIM_FAULT_STOP);
+        break;
+    }
+}
+
 /* A leader sleeps through the end of its lease while its clients go on asking it. */
 static void draw_pauses(struct sim_options *o, struct prng *p)
 {
-    bool calm = false;
-
     o->hosts = (uint32_t)PICK(p, 3, 3, 5);
+    o->replicas = o->hosts;
     o->partitions = (uint32_t)PICK(p, 1, 2);
     o->heartbeat_us = PICK(p, 10000, 20000, 50000);
     o->election_us_min = o->heartbeat_us * 5;
@@ -213,20 +256,8 @@ static void draw_pauses(struct sim_options *o, struct prng *p)
     o->think_us = PICK(p, 2000, 10000);
     o->muse_permille = (uint32_t)PICK(p, 100, 300);
     o->read_percent = (uint32_t)PICK(p, 50, 80);
-    o->fault_gap_us = PICK(p, 200000, 500000);
-    o->fault_long_us = PICK(p, 1000000, 3000000);
-    o->strike_permille = 700;
     o->patience_us = o->election_us_max * PICK(p, 1, 2, 4);
-    if (prng_chance(p, 1, 2)) { /* whoever sleeps must not be the only one that could lead */
-        o->faults_drawn = 0;
-        calm = true;
-    }
-    turn_on(o, SIM_FAULT_LEADER);
-    if (!calm) {
-        turn_on(o, SIM_FAULT_PAUSE);
-        turn_on(o, SIM_FAULT_TURN_PAUSE);
-    }
-    turn_on(o, SIM_FAULT_PARTITION);
+    draw_pause_faults(o, p);
 }
 
 enum { LOAD_PER_S = 1000, REQUEST_TIMEOUT_US_MAX = 5000000 };

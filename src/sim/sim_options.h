@@ -158,6 +158,7 @@ struct sim_options {
     uint64_t fault_long_us;      /* they last up to about this long */
     uint64_t turn_gap_us;        /* ... and between two that strike inside a turn */
     uint32_t strike_permille;    /* of the elections won */
+    uint32_t witness_percent;    /* of the strikes at a lease: those it rests on restart */
     uint32_t snapshot_permille;  /* of the operations on snapshot files */
     int64_t clock_base_ppm;      /* the slowest clock; the fastest is SIM_CLOCKS_APART_PPM faster */
     uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;

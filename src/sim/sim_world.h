@@ -40,6 +40,13 @@ enum sim_purpose {
     SIM_FOR_HEAL,
 };
 
+/* A leader was left with one other; the one after it was left with that leader. */
+enum sim_act { SIM_ACT_NONE, SIM_ACT_LEFT, SIM_ACT_REPLACED };
+struct sim_play {
+    enum sim_act act;
+    uint32_t leader, side; /* of the first act; side: a bit for each host */
+};
+
 struct sim_world {
     struct sim_options opt;
     struct prng rng; /* of the fault that is being made; sim_fault.c sets it before each */
@@ -59,6 +66,7 @@ struct sim_world {
     struct sim_harm harm;
     struct sim_live live;
     struct sim_rots rots;
+    struct sim_play play;
     bool truce;     /* no new faults until the harmed replica is whole again */
     uint64_t trace; /* a hash of everything that happened */
     uint64_t events, turns, faults;
