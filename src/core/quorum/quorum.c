@@ -47,6 +47,22 @@ enum quorum_outcome quorum_count(const enum quorum_vote *votes, uint32_t count)
     return count - no < quorum_majority(count) ? QUORUM_LOST : QUORUM_OPEN;
 }
 
+enum quorum_outcome quorum_count_needed(const struct quorum_tally *t)
+{
+    uint32_t yes = 0, no = 0;
+
+    CHECK(t->count <= QUORUM_MEMBERS_MAX);
+    CHECK(t->needed > 0 && t->needed <= t->count);
+    for (uint32_t i = 0; i < t->count; i++) {
+        yes += t->votes[i] == QUORUM_YES;
+        no += t->votes[i] == QUORUM_NO;
+    }
+    if (yes >= t->needed) {
+        return QUORUM_WON;
+    }
+    return t->count - no < t->needed ? QUORUM_LOST : QUORUM_OPEN;
+}
+
 enum quorum_outcome quorum_joint(enum quorum_outcome a, enum quorum_outcome b)
 {
     if (a == QUORUM_LOST || b == QUORUM_LOST) {

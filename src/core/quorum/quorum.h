@@ -32,6 +32,12 @@ enum quorum_outcome {
     QUORUM_LOST, /* a majority can no longer be had */
 };
 enum quorum_outcome quorum_count(const enum quorum_vote *votes, uint32_t count);
+/* The same where not a majority but `needed` of the members decide (flexible quorums). */
+struct quorum_tally {
+    uint32_t count, needed;
+    enum quorum_vote votes[QUORUM_MEMBERS_MAX];
+};
+enum quorum_outcome quorum_count_needed(const struct quorum_tally *t);
 /* Won when both are won, lost when either is. */
 enum quorum_outcome quorum_joint(enum quorum_outcome a, enum quorum_outcome b);
 #endif
