@@ -81,6 +81,24 @@ void sim_disk_free(struct sim_disk *d)
     *d = (struct sim_disk){0};
 }
 
+/* From now on what is written is not on the platter. */
+static void keep_platter(struct sim_file *f)
+{
+    if (!f->apart) {
+        sim_bytes_copy(&f->platter, &f->view);
+        f->apart = true;
+    }
+}
+
+/* The platter has all that the view has. */
+static void drop_platter(struct sim_file *f)
+{
+    if (!f->stray) {
+        sim_bytes_free(&f->platter);
+        f->apart = false;
+    }
+}
+
 static void remember_pending(struct sim_file *f, uint64_t offset, struct slice data)
 {
     if (f->pending_count == f->pending_cap) {
@@ -105,6 +123,7 @@ static void file_sync(struct sim_disk *d, struct sim_file *f)
         }
     }
     drop_pending(f);
+    drop_platter(f);
     f->entry_durable = true;
 }
 
@@ -185,6 +204,18 @@ bool sim_disk_break(struct sim_disk *d, const char *path, uint64_t offset)
 
 /* --- operations --- */
 
+/* On the view and on the platter. */
+static void lay_all(struct sim_file *f, uint64_t offset, struct slice data)
+{
+    if (data.len > 0) {
+        sim_bytes_lay(&f->view, offset, data.data, data.len);
+        remap(f, offset, data.len);
+        if (f->apart) {
+            sim_bytes_lay(&f->platter, offset, data.data, data.len);
+        }
+    }
+}
+
 static enum err run_write(struct sim_disk *d, const struct disk_op *op)
 {
     struct sim_file *f = find(d, op->path);
@@ -196,18 +227,15 @@ static enum err run_write(struct sim_disk *d, const struct disk_op *op)
     if (f == NULL) {
         f = make(d, op->path);
     }
-    if (op->data.len > 0) {
-        sim_bytes_lay(&f->view, op->offset, op->data.data, op->data.len);
-        remap(f, op->offset, op->data.len);
-    }
     if (op->sync && !d->sync_lies) { /* most writes: they need not be remembered first */
         file_sync(d, f);
-        if (op->data.len > 0) {
-            sim_bytes_lay(&f->platter, op->offset, op->data.data, op->data.len);
-        }
+        lay_all(f, op->offset, buf_slice(&op->data));
         return ERR_OK;
     }
     if (op->data.len > 0) {
+        keep_platter(f);
+        sim_bytes_lay(&f->view, op->offset, op->data.data, op->data.len);
+        remap(f, op->offset, op->data.len);
         remember_pending(f, op->offset, buf_slice(&op->data));
     }
     if (op->sync) {
@@ -220,11 +248,14 @@ bool sim_disk_flip(struct sim_disk *d, const char *path, uint64_t offset, unsign
 {
     struct sim_file *f = find(d, path);
 
-    if (f == NULL || offset >= f->platter.len || offset >= f->view.len) {
+    if (f == NULL || offset >= sim_file_platter_bytes(f) || offset >= f->view.len) {
         return false;
     }
-    *sim_bytes_at(&f->platter, offset) ^= (uint8_t)(1U << bit);
     *sim_bytes_at(&f->view, offset) ^= (uint8_t)(1U << bit);
+    if (f->apart) {
+        *sim_bytes_at(&f->platter, offset) ^= (uint8_t)(1U << bit);
+        f->stray = true;
+    }
     return true;
 }
 
@@ -310,7 +341,11 @@ void sim_disk_corrupt(struct sim_disk *d, struct prng *rng, const struct disk_op
 static void file_copy(struct sim_file *to, const struct sim_file *from)
 {
     sim_bytes_copy(&to->view, &from->view);
-    sim_bytes_copy(&to->platter, &from->platter);
+    if (from->apart) {
+        sim_bytes_copy(&to->platter, &from->platter);
+        to->apart = true;
+        to->stray = from->stray;
+    }
     for (size_t i = 0; i < from->pending_count; i++) {
         remember_pending(to, from->pending[i].offset, buf_slice(&from->pending[i].data));
     }
@@ -346,10 +381,8 @@ static void put_whole(struct sim_disk *d, const char *path, const uint8_t *data,
     f = make(d, path);
     if (data != NULL) {
         sim_bytes_lay(&f->view, 0, data, len);
-        sim_bytes_lay(&f->platter, 0, data, len);
     } else {
         sim_bytes_zeros(&f->view, len);
-        sim_bytes_zeros(&f->platter, len);
     }
     dir_sync(d, path);
 }
@@ -468,6 +501,7 @@ static void fly(struct sim_disk *d, struct prng *rng, const struct disk_op *op)
             return;
         }
         /* The page cache takes it whole or in part; the platter is decided later. */
+        keep_platter(f);
         lay_torn(&f->view, rng, &w);
         remember_pending(f, 0, sim_bytes_whole(&f->view));
         return;
@@ -502,7 +536,12 @@ static void power_off(struct sim_disk *d, struct prng *rng)
             lay_torn(&f->platter, rng, &f->pending[k]);
         }
         drop_pending(f);
-        sim_bytes_copy(&f->view, &f->platter);
+        if (f->apart) {
+            sim_bytes_free(&f->view);
+            f->view = f->platter;
+            f->platter = (struct sim_bytes){0};
+            f->apart = f->stray = false;
+        }
         if (f->removed) {
             bool back = f->entry_durable && prng_chance(rng, 1, 2);
 

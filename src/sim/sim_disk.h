@@ -29,6 +29,8 @@ struct sim_write {
 struct sim_file {
     char path[DISK_PATH_MAX];
     struct sim_bytes view, platter;
+    bool apart;    /* the platter may differ from the view; else only the view is kept */
+    bool stray;    /* bits flipped while they were apart: a sync does not make them equal */
     uint64_t *bad; /* numbers of sectors that cannot be read */
     size_t bad_count, bad_cap;
     struct sim_write *pending; /* in view, not yet on the platter */
@@ -36,6 +38,10 @@ struct sim_file {
     bool entry_durable; /* the name survives a power failure */
     bool removed;       /* unlinked, and may come back */
 };
+static inline uint64_t sim_file_platter_bytes(const struct sim_file *f)
+{
+    return f->apart ? f->platter.len : f->view.len;
+}
 struct sim_disk {
     struct sim_file **files;
     size_t count, cap;

@@ -176,7 +176,7 @@ static void harm_file(struct sim_world *w, enum byte_harm what)
         return;
     }
     (void)snprintf(path, sizeof path, "%s", found);
-    bytes = sim_disk_find(&h->disk, path)->platter.len;
+    bytes = sim_file_platter_bytes(sim_disk_find(&h->disk, path));
     if (prng_chance(&w->rng, 1, 2)) {
         sim_host_crash(w, h, false);
     }
