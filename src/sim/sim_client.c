@@ -1,5 +1,6 @@
 #include "sim/sim_client.h"
 
+#include "resp/resp.h"
 #include "sim/sim_command.h"
 #include "sim/sim_world.h"
 
@@ -245,13 +246,14 @@ static bool fits_inline(struct slice words)
 /* Words as sim_workload_words gives them, as bytes for the wire. */
 static void encode(struct buf *out, struct slice words, bool as_line)
 {
+    struct resp_writer w = {.out = out, .proto = 2};
     unsigned count = 0;
 
     for (struct reader r = reader_of(words.data, words.len); reader_left(&r) > 0; count++) {
         (void)get_raw(&r, get_u32le(&r));
     }
     if (!as_line) {
-        buf_printf(out, "*%u\r\n", count);
+        resp_put_array(&w, count);
     }
     for (struct reader r = reader_of(words.data, words.len); reader_left(&r) > 0;) {
         struct slice word = get_raw(&r, get_u32le(&r));
@@ -260,9 +262,7 @@ static void encode(struct buf *out, struct slice words, bool as_line)
             buf_append_slice(out, word);
             put_u8(out, ' ');
         } else {
-            buf_printf(out, "$%zu\r\n", word.len);
-            buf_append_slice(out, word);
-            buf_append(out, "\r\n", 2);
+            resp_put_bulk(&w, word);
         }
     }
     if (as_line) {

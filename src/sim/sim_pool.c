@@ -85,6 +85,7 @@ static void run_seed(const struct sim_args *a, struct sim_pool *p, struct sim_po
     if (a->verify && !once.found) {
         given.log = SIM_LOG_NONE;
         sim_world_run(&given, &twice);
+        s->virtual_us += twice.virtual_us; /* its time counts too */
         if (twice.trace != once.trace) {
             v.found = true;
             (void)snprintf(v.finding, sizeof v.finding,

@@ -1,6 +1,7 @@
 #include "sim/sim_workload.h"
 
 #include "base/base_hash.h"
+#include "resp/resp.h"
 
 #include <stdio.h>
 
@@ -151,6 +152,13 @@ static const struct repertoire repertoires[SIM_FAMILY_COUNT] = {
 static const char *const keyspace_reads[] = {"DBSIZE", "KEYS *", "KEYS reg:*", "KEYS *:1*",
                                              "RANDOMKEY"};
 
+static void put_decimal(struct buf *out, uint64_t n)
+{
+    char text[RESP_INT_TEXT_MAX];
+
+    buf_append(out, text, resp_print_int((int64_t)n, text));
+}
+
 /* The text of value number `value`: what it is made of can be told from it. */
 static void put_value(const struct sim_request *r, struct prng *dice, uint64_t value,
                       struct buf *out)
@@ -163,7 +171,9 @@ static void put_value(const struct sim_request *r, struct prng *dice, uint64_t v
     if (!r->sparing && prng_chance(dice, r->habits->big, 1000)) {
         pad = prng_between(dice, r->habits->big_bytes_max / 4, r->habits->big_bytes_max);
     }
-    buf_printf(out, "v%lu.", value);
+    put_u8(out, 'v');
+    put_decimal(out, value);
+    put_u8(out, '.');
     buf_reserve(out, pad);
     for (uint64_t at = 0; at < pad; at += PERIOD) {
         buf_append(out, letters + value % PERIOD, pad - at < PERIOD ? pad - at : PERIOD);
@@ -174,25 +184,25 @@ static void put_letter(const struct sim_request *r, struct prng *dice, char lett
 {
     switch (letter) {
     case 'k':
-        buf_printf(out, "%u", r->object);
+        put_decimal(out, r->object);
         return;
     case 'f':
-        buf_printf(out, "%lu", prng_below(dice, 3));
+        put_decimal(out, prng_below(dice, 3));
         return;
     case 'n':
-        buf_printf(out, "%lu", prng_between(dice, 1, 3));
+        put_decimal(out, prng_between(dice, 1, 3));
         return;
     case 'o':
-        buf_printf(out, "%lu", prng_below(dice, 12));
+        put_decimal(out, prng_below(dice, 12));
         return;
     case 't':
-        buf_printf(out, "%lu", prng_between(dice, 1, 40) * prng_between(dice, 1, 100));
+        put_decimal(out, prng_between(dice, 1, 40) * prng_between(dice, 1, 100));
         return;
     case 'w':
-        buf_printf(out, "%lu", r->wall_ms + prng_below(dice, 5000) - 500);
+        put_decimal(out, r->wall_ms + prng_below(dice, 5000) - 500);
         return;
     case 'u':
-        buf_printf(out, "%lu", r->number);
+        put_decimal(out, r->number);
         return;
     default:
         UNREACHABLE("letter of a template");
