@@ -286,14 +286,14 @@ static void tell_leader(struct group *g)
     }
 }
 
-/* A new leader stamps no earlier than what its log already holds. */
-static void leader_time(struct group *g)
+void node_group_leader_time(struct group *g)
 {
     struct raft_index at = raft_last(g->raft);
 
-    if (PLANTED(TIME_FORGOTTEN)) {
+    if (g->time_term.n == raft_term_now(g->raft).n || PLANTED(TIME_FORGOTTEN)) {
         return;
     }
+    g->time_term = raft_term_now(g->raft);
     for (uint32_t looked = 0; looked < 1024 && at.n >= raft_first(g->raft).n; looked++, at.n--) {
         const struct raft_entry *e = raft_entry(g->raft, at);
 
@@ -318,7 +318,6 @@ static void role_changed(struct group *g)
         g->leader_since_us = n->now.mono_us;
         g->expire_index.n = 0; /* one logged in an earlier term may have been replaced */
         n->stats.elections++;
-        leader_time(g);
         tell_leader(g);
     }
     if (g->leader.n != leader.n || g->leader_term.n != term.n) {

@@ -207,7 +207,8 @@ struct group {
     struct raft_id replaces; /* rebuilding: whom */
     struct raft_index applied;
     struct raft_term applied_term;
-    struct hlc clock; /* newest logged time */
+    struct hlc clock;           /* newest logged time */
+    struct raft_term time_term; /* led here with the clock set after the log */
     /* proposals in index order, a ring */
     struct pending *pending;
     uint32_t pending_head, pending_count, pending_cap;
@@ -555,6 +556,9 @@ bool node_group_leads(const struct group *g);
 void node_group_learn_leader(struct group *g, struct raft_id leader, struct raft_term term);
 /* Add to what is sent to l: who leads the group, as far as this replica knows. */
 void node_group_tell_leader(struct group *g, struct link *l);
+/* Before this leader stamps anything: its clock is no earlier than what its log holds. Asked for
+ * whenever a stamp is made, for it may lead since this very turn. */
+void node_group_leader_time(struct group *g);
 const struct raft_conf *node_group_conf(const struct group *g);
 
 /* node_apply.c */

@@ -32,6 +32,7 @@ static void hold(struct group *g, struct request *r, uint32_t argc, const struct
 
 static struct hlc_stamp logged_time(struct group *g)
 {
+    node_group_leader_time(g);
     return hlc_now(&g->clock, g->node->now.wall_ms);
 }
 

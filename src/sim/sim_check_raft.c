@@ -101,6 +101,26 @@ static void check_complete(struct sim_world *w, struct sim_host *h, uint32_t par
     }
 }
 
+/* The logged time never goes back, whoever leads with whatever clock [docs/protocol/cluster.md]. */
+static void check_time(struct sim_world *w, struct sim_host *h, uint32_t part,
+                       const struct node_group_view *v, const struct raft_entry *e)
+{
+    const struct raft_entry *before = e;
+
+    if (e->kind != RAFT_COMMAND || e->data.len < 8) {
+        return;
+    }
+    do {
+        before = raft_entry(v->raft, (struct raft_index){before->index.n - 1});
+    } while (before != NULL && before->kind != RAFT_COMMAND);
+    if (before != NULL && before->data.len >= 8 &&
+        load_u64le(before->data.data) >= load_u64le(e->data.data)) {
+        sim_found(w, "logged time: n%u p%u goes back %lu ms from index %lu to %lu", h->id, part,
+                  (load_u64le(before->data.data) - load_u64le(e->data.data)) >> 16, before->index.n,
+                  e->index.n);
+    }
+}
+
 /* [R log matching]: same index and term, same entry and same entry before it. */
 static void check_entry(struct sim_world *w, struct sim_host *h, uint32_t part,
                         const struct node_group_view *v, uint64_t index)
@@ -121,6 +141,7 @@ static void check_entry(struct sim_world *w, struct sim_host *h, uint32_t part,
         seen = MEM_NEW(struct sim_entry_seen);
         *seen = (struct sim_entry_seen){hash, before};
         (void)map64_put(&w->raft.of[part].entries, key, seen);
+        check_time(w, h, part, v, e);
         return;
     }
     if (seen->hash != hash ||
