@@ -33,6 +33,24 @@ static void try_raft(struct reader r)
     wire_entries_free(&scratch);
 }
 
+static void try_swim(struct slice payload)
+{
+    struct wire_swim_records scratch = {0}, again_scratch = {0};
+    struct swim_msg m, again;
+    struct buf once = {0}, twice = {0};
+
+    if (wire_get_swim(payload, &m, &scratch) == ERR_OK) {
+        wire_put_swim(&once, &m);
+        CHECK(wire_get_swim(buf_slice(&once), &again, &again_scratch) == ERR_OK);
+        wire_put_swim(&twice, &again);
+        CHECK(slice_eq(buf_slice(&once), buf_slice(&twice)));
+    }
+    buf_free(&once);
+    buf_free(&twice);
+    wire_swim_records_free(&scratch);
+    wire_swim_records_free(&again_scratch);
+}
+
 static void try_items(enum wire_type type, struct reader r)
 {
     struct wire_request q;
@@ -157,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_payload((uint8_t)(f.type - 1), f.payload);
     }
     try_payload(data[0], (struct slice){exact, size - 1});
+    try_swim((struct slice){exact, size - 1}); /* a packet, in no frame */
     mem_free(exact);
     return 0;
 }

@@ -3,7 +3,8 @@
  * PLANTED(NAME) stands at the line where somebody might have written the bug. Only builds made
  * for it know any (meson -Dplanted=true; `./dev sim bugs`): there it is true while that one bug is
  * chosen. In all others it is the constant false, the code behind it vanishes, and the binary
- * has no trace of it. Most are bugs that other systems had; docs/howto/sim.md says which.
+ * has no trace of it. Most are bugs that other systems had; docs/howto/sim.md says which. Those of
+ * room swim, which no node uses yet, are found by its own random worlds (swim_world_test).
  */
 #ifndef BASE_PLANTED_H
 #define BASE_PLANTED_H
@@ -75,7 +76,21 @@
     X(ENTRY_TERMS, "entry-terms", "wire", "entries arrive with the term of their message")         \
     X(FRAME_16_BITS, "frame-16-bits", "wire", "sixteen bits of a frame's length are read")         \
     X(AFTER_WRITES_LOST, "after-writes-lost", "wire",                                              \
-      "a forwarded read does not wait for its client's writes before it")
+      "a forwarded read does not wait for its client's writes before it")                          \
+    X(SWIM_REVIVES, "swim-revives", "swim", "an old record of a life revives the dead")            \
+    X(SWIM_NO_REFUTE, "swim-no-refute", "swim", "a suspicion of oneself is not denied")            \
+    X(SWIM_STARVES, "swim-starves", "swim", "who is probed next is drawn from all")                \
+    X(SWIM_ECHO_CONFIRMS, "swim-echo-confirms", "swim",                                            \
+      "the same accuser heard again confirms a suspicion")                                         \
+    X(SWIM_NO_BUDDY, "swim-no-buddy", "swim", "a suspect is not told first that it is one")        \
+    X(SWIM_SPEAKS_EARLY, "swim-speaks-early", "swim",                                              \
+      "an incarnation is spoken before its limit is durable")                                      \
+    X(SWIM_PACKET_PROVES, "swim-packet-proves", "swim", "packets refute a suspicion of streams")   \
+    X(SWIM_LEAVERS_STAY, "swim-leavers-stay", "swim", "who left is never reaped")                  \
+    X(SWIM_GIVES_UP, "swim-gives-up", "swim", "the dead and the seeds are not tried again")        \
+    X(SWIM_TELLS_FOREVER, "swim-tells-forever", "swim", "a rumour is sent without limit")          \
+    X(SWIM_PACKET_OVERFULL, "swim-packet-overfull", "swim",                                        \
+      "a packet takes a byte more for each rumour than its budget")
 
 /* In rooms that node does not drive yet, so that the simulator cannot find them: the room's
  * own random test hunts these (test/unit/paxos). */

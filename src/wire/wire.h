@@ -13,6 +13,7 @@
 #ifndef WIRE_H
 #define WIRE_H
 #include "core/raft/raft.h"
+#include "core/swim/swim.h"
 
 enum {
     WIRE_VERSION = 1,
@@ -215,6 +216,20 @@ struct wire_records {
 };
 void wire_put_records(struct buf *b, const struct wire_records *s);
 MUST_USE enum err wire_get_records(struct reader *r, struct wire_records *s);
+
+/* A message of the membership: the content of one packet, or of one frame of a stream. No
+ * checksum: packets are authenticated by who seals them, frames have theirs. Exactly
+ * swim_head_bytes and swim_record_bytes long. */
+struct wire_swim_records {
+    struct swim_record *at;
+    uint32_t cap;
+};
+void wire_put_swim(struct buf *b, const struct swim_msg *m);
+/* The records are decoded into *records, grown as needed and reused by the caller; m->records
+ * points there. ERR_VERSION, ERR_BAD_INPUT: drop it. */
+MUST_USE enum err wire_get_swim(struct slice payload, struct swim_msg *m,
+                                struct wire_swim_records *records);
+void wire_swim_records_free(struct wire_swim_records *s);
 
 void wire_put_refuse(struct buf *b, enum err code, const char *text);
 MUST_USE enum err wire_get_refuse(struct slice payload, enum err *code, struct slice *text);
