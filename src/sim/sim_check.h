@@ -17,6 +17,7 @@ struct sim_check_result {
     uint32_t found;
     uint64_t replied, refused, unknown;
     uint64_t groups;      /* of keys that belong together */
+    uint64_t followed;    /* of them: explained by the order of a log */
     uint64_t undecided;   /* searches given up; each is also a line of notes */
     uint64_t unjudged;    /* commands of no model, or naming too many keys */
     uint64_t states;      /* tried by all searches */

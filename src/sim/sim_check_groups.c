@@ -1,6 +1,8 @@
 /* Keys that belong together, because a command names them together: each group is searched for
  * an order of its own. FLUSHALL is part of every group: each key goes at one moment. */
+#include "base/base_hash.h"
 #include "base/base_mem.h"
+#include "sim/sim_check_follow.h"
 #include "sim/sim_check_internal.h"
 #include "sim/sim_check_linear.h"
 
@@ -31,6 +33,8 @@ struct group {
     bool inside; /* something looks at, or changes, a part of a value */
     bool timed;  /* something gives a deadline */
     struct sim_value_kind values;
+    struct sim_follow_entry *logged; /* what a log has of these keys */
+    uint32_t logged_count;
 };
 
 static uint32_t root_of(const struct keys *k, uint32_t key)
@@ -94,6 +98,18 @@ static uint32_t key_number(const struct group *g, uint32_t blob)
     return i;
 }
 
+/* Words of the history, as a number. */
+static uint64_t sent_words(const struct check *c, const struct sim_command *cmd, uint32_t word,
+                           uint32_t words)
+{
+    uint64_t h = hash64_mix(cmd->id, words);
+
+    for (uint32_t i = 1; i < words; i++) {
+        h = hash64_mix(h, c->h->words[word + i]);
+    }
+    return h;
+}
+
 static void take_call(struct group *g, const struct judged *j, uint32_t *word, uint32_t *item)
 {
     struct sim_call *call = &g->calls[g->call_count++];
@@ -107,7 +123,8 @@ static void take_call(struct group *g, const struct judged *j, uint32_t *word, u
                               .words = g->words + *word,
                               .items = g->items + *item,
                               .word_count = j->op->words,
-                              .key_count = (uint8_t)j->keys.count};
+                              .key_count = (uint8_t)j->keys.count,
+                              .sent = sent_words(g->c, j->cmd, j->op->word, j->op->words)};
     if (!call->known) {
         call->return_us = j->latest_us;
     }
@@ -473,13 +490,19 @@ static void say_not_linear(struct group *g, const struct sim_linear_report *repo
 
 static void judge_group(struct group *g)
 {
-    struct sim_linear_report report;
+    struct sim_linear_report report = {0};
     struct slice key = sim_blob_get(&g->c->h->blobs, g->keys[0]);
     struct sim_check_result *out = g->c->out;
+    struct sim_follow_input follow;
 
     out->groups++;
     if (!check_count(g->c, g->ops, g->count) || !prepare(g)) {
         show_group(g, 0);
+        return;
+    }
+    follow = (struct sim_follow_input){g->calls, g->call_count, g->logged, g->logged_count};
+    if (sim_check_follow(&g->m, &follow)) {
+        out->followed++;
         return;
     }
     switch (search_group(g, g->c->opt.states_max, &report)) {
@@ -501,10 +524,18 @@ static void judge_group(struct group *g)
 
 /* --- all groups --- */
 
+/* What a log has, with the keys it belongs to. */
+struct told {
+    uint32_t root, log; /* root: UINT32_MAX: of every key */
+    uint64_t index;
+    struct sim_follow_entry entry;
+};
 /* Ops sorted into groups: list[start[root] ..] are those of the group of that key. */
 struct sorted {
     uint32_t *start; /* by key, and one more */
     struct judged **list;
+    struct told *told; /* by root, log and index */
+    uint32_t told_count;
 };
 
 static bool in_group(const struct judged *j)
@@ -541,6 +572,128 @@ static void sort_ops(const struct check *c, const struct keys *k, struct sorted 
     mem_free(at);
 }
 
+/* --- what the logs have --- */
+
+static int by_root(const void *a, const void *b)
+{
+    const struct told *x = a, *y = b;
+
+    if (x->root != y->root) {
+        return x->root < y->root ? -1 : 1;
+    }
+    if (x->log != y->log) {
+        return x->log < y->log ? -1 : 1;
+    }
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const struct sim_logged *x = *(const struct sim_logged *const *)a;
+    const struct sim_logged *y = *(const struct sim_logged *const *)b;
+
+    if (x->log != y->log) {
+        return x->log < y->log ? -1 : 1;
+    }
+    if (x->index != y->index) {
+        return x->index < y->index ? -1 : 1;
+    }
+    return x->term < y->term ? -1 : x->term > y->term;
+}
+
+/* Whose keys an entry names; false: nothing that is judged. */
+static bool told_entry(const struct check *c, const struct keys *k, const struct sim_logged *l,
+                       struct told *out)
+{
+    const uint32_t *words = &c->h->words[l->word];
+    const struct sim_command *cmd =
+        l->words == 0 ? NULL : sim_command_find(sim_blob_get(&c->h->blobs, words[0]));
+    uint32_t key;
+
+    if (cmd == NULL || l->words <= (uint32_t)cmd->first) {
+        return false;
+    }
+    key = cmd->first == 0 ? 0 : k->index[words[cmd->first]];
+    if (cmd->first != 0 && key == 0) {
+        return false;
+    }
+    *out = (struct told){.root = key == 0 ? UINT32_MAX : root_of(k, key - 1),
+                         .log = l->log,
+                         .index = l->index,
+                         .entry = {sent_words(c, cmd, l->word, l->words), l->at_us}};
+    return true;
+}
+
+static void sort_told(const struct check *c, const struct keys *k, struct sorted *s)
+{
+    const struct sim_history *h = c->h;
+    const struct sim_logged **at = mem_alloc((h->logged_count + 1) * sizeof at[0]);
+
+    s->told = mem_alloc((h->logged_count + 1) * sizeof s->told[0]);
+    for (uint32_t i = 0; i < h->logged_count; i++) {
+        at[i] = &h->logged[i];
+    }
+    qsort(at, h->logged_count, sizeof at[0], by_index);
+    for (uint32_t i = 0; i < h->logged_count; i++) {
+        bool replaced = i + 1 < h->logged_count && at[i + 1]->log == at[i]->log &&
+                        at[i + 1]->index == at[i]->index;
+
+        if (!replaced && told_entry(c, k, at[i], &s->told[s->told_count])) {
+            s->told_count++;
+        }
+    }
+    mem_free(at);
+    qsort(s->told, s->told_count, sizeof s->told[0], by_root);
+}
+
+/* The first told of a root and log, or behind it. */
+static uint32_t first_told(const struct sorted *s, uint32_t root, uint32_t log)
+{
+    uint32_t from = 0, to = s->told_count;
+
+    while (from < to) {
+        uint32_t mid = from + (to - from) / 2;
+        const struct told *t = &s->told[mid];
+
+        if (t->root < root || (t->root == root && t->log < log)) {
+            from = mid + 1;
+        } else {
+            to = mid;
+        }
+    }
+    return from;
+}
+
+static bool told_of(const struct sorted *s, uint32_t at, uint32_t root, uint32_t log)
+{
+    return at < s->told_count && s->told[at].root == root && s->told[at].log == log;
+}
+
+/* Of the one log of these keys: theirs, and what concerns all. */
+static void gather_told(struct group *g, const struct sorted *s, uint32_t root)
+{
+    uint32_t at = first_told(s, root, 0), log, all;
+
+    g->logged_count = 0;
+    if (at == s->told_count || s->told[at].root != root) {
+        return;
+    }
+    log = s->told[at].log;
+    all = first_told(s, UINT32_MAX, log);
+    for (;;) {
+        bool own = told_of(s, at, root, log), common = told_of(s, all, UINT32_MAX, log);
+
+        if (!own && !common) {
+            return;
+        }
+        if (!common || (own && s->told[at].index < s->told[all].index)) {
+            g->logged[g->logged_count++] = s->told[at++].entry;
+        } else {
+            g->logged[g->logged_count++] = s->told[all++].entry;
+        }
+    }
+}
+
 /* The group's own ops and those that concern every key, in the order of the history. */
 static void gather(struct group *g, const struct sorted *s, uint32_t root,
                    struct judged *const *flushes, uint32_t flush_count)
@@ -560,13 +713,15 @@ void check_groups(struct check *c)
 {
     struct group g = {.c = c};
     struct keys keys = {0};
-    struct sorted sorted;
+    struct sorted sorted = {0};
     struct judged **flushes;
     uint32_t flush_count = 0;
     uint32_t *members;
 
     join_keys(c, &keys);
     sort_ops(c, &keys, &sorted);
+    sort_told(c, &keys, &sorted);
+    g.logged = mem_alloc((sorted.told_count + 1) * sizeof g.logged[0]);
     g.ops = mem_alloc((c->h->count + 1) * sizeof(void *));
     flushes = mem_alloc((c->h->count + 1) * sizeof(void *));
     members = mem_zalloc((keys.count + 1) * sizeof members[0]);
@@ -592,6 +747,7 @@ void check_groups(struct check *c)
                        (const char *)sim_blob_get(&c->h->blobs, keys.blob[root]).data);
         } else if (members[root] > 0) {
             gather(&g, &sorted, root, flushes, flush_count);
+            gather_told(&g, &sorted, root);
             for (uint32_t i = root; g.key_count < members[root]; i++) {
                 if (root_of(&keys, i) == root) {
                     g.keys[g.key_count++] = keys.blob[i];
@@ -607,6 +763,8 @@ void check_groups(struct check *c)
     mem_free(g.ops);
     mem_free(sorted.start);
     mem_free(sorted.list);
+    mem_free(sorted.told);
+    mem_free(g.logged);
     mem_free(keys.index);
     mem_free(keys.parent);
     mem_free(keys.blob);

@@ -2,10 +2,11 @@
 
 #include "base/base_hash.h"
 #include "base/base_mem.h"
+#include "sim/sim_calls.h"
 
 #include <stdlib.h>
 
-enum { TRIES_OF_A_STATE = 8, ALIKE_MAX = 16 };
+enum { TRIES_OF_A_STATE = 8, ALIKE_MAX = 16, ROUND_SHARE = 8, CHAIN_MOST = 8 };
 
 /* What was tried: for a set of placed known calls and a state, which unknown ones had been used
  * up. An entry is the key (0: free), then the bits of the used ones. */
@@ -94,6 +95,7 @@ struct place {
     struct sim_state state;
     struct newest newest;
     uint32_t first;       /* known calls before it are all placed */
+    uint32_t chain;       /* unknown ones placed since the last known one */
     uint64_t latest_call; /* of those placed: what was over by then comes too late */
 };
 /* One choice made; to be taken back when nothing follows from it. */
@@ -128,6 +130,8 @@ struct search {
     uint32_t depth, step_cap;
     uint32_t *cands;
     uint32_t cand_count, cand_cap;
+    uint32_t chain_max; /* of this round */
+    bool cut;           /* something was left out because of it */
     struct sim_value_kind values;
     uint32_t *reads_left, *writes_left; /* by blob: calls not placed that show it, or write it */
     uint32_t blobs;                     /* how many of them */
@@ -144,47 +148,27 @@ static int by_call(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-struct sent {
-    const struct sim_call *call;
-    uint32_t pos;
-};
-static int by_conn(const void *a, const void *b)
+static void link_order(struct search *s, const struct sim_call *calls, uint32_t count)
 {
-    const struct sent *x = a, *y = b;
+    uint32_t *after = mem_alloc((count + 1) * sizeof after[0]);
+    uint32_t *place = mem_zalloc((count + 1) * sizeof place[0]); /* 1 + among the known, by call */
 
-    if (x->call->conn != y->call->conn) {
-        return x->call->conn < y->call->conn ? -1 : 1;
+    sim_calls_order(calls, count, after);
+    for (uint32_t i = 0; i < s->known_count; i++) {
+        place[s->known[i] - calls] = i + 1;
     }
-    return by_call(&x->call, &y->call);
-}
+    for (uint32_t i = 0; i < s->known_count; i++) {
+        uint32_t before = after[s->known[i] - calls];
 
-/* The commands of one connection take effect in their order: what was sent before must be placed
- * before, even within one pipeline, whose calls are of one time. Only known ones bind: an
- * unknown one may take effect late. */
-static void link_order(struct search *s)
-{
-    uint32_t count = s->known_count + s->unknown_count, newest = 0;
-    struct sent *sent = mem_alloc((count + 1) * sizeof sent[0]);
-
-    for (uint32_t i = 0; i < count; i++) {
-        bool known = i < s->known_count;
-        uint32_t pos = known ? i : i - s->known_count;
-
-        sent[i] = (struct sent){known ? s->known[pos] : s->unknown[pos], pos};
+        s->known_after[i] = before == 0 ? 0 : place[before - 1];
     }
-    qsort(sent, count, sizeof sent[0], by_conn);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i > 0 && sent[i].call->conn != sent[i - 1].call->conn) {
-            newest = 0;
-        }
-        if (sent[i].call->known) {
-            s->known_after[sent[i].pos] = newest;
-            newest = sent[i].pos + 1;
-        } else {
-            s->unknown_after[sent[i].pos] = newest;
-        }
+    for (uint32_t i = 0; i < s->unknown_count; i++) {
+        uint32_t before = after[s->unknown[i] - calls];
+
+        s->unknown_after[i] = before == 0 ? 0 : place[before - 1];
     }
-    mem_free(sent);
+    mem_free(after);
+    mem_free(place);
 }
 
 static uint64_t class_of(const struct sim_call *c)
@@ -342,7 +326,7 @@ static void search_begin(struct search *s, const struct sim_linear_input *in)
     s->unknown_class = mem_zalloc((count + 1) * sizeof s->unknown_class[0]);
     s->seen.words = 1 + (s->unknown_count + 63) / 64;
     s->used = mem_zalloc(s->seen.words * sizeof s->used[0]);
-    link_order(s);
+    link_order(s, calls, count);
     link_alike(s);
 }
 
@@ -456,6 +440,7 @@ static uint64_t fingerprint(const struct search *s)
     if (s->at.newest.unknown) { /* it decides what is unneeded from here on */
         h = hash64_mix(h, hash64_mix(s->unknown_class[s->at.newest.pos],
                                      hash64(&s->at.newest.before, state_bytes(s))));
+        h = hash64_mix(h, s->at.chain);
     }
     return h;
 }
@@ -489,6 +474,7 @@ static bool try_place(struct search *s, bool unknown, uint32_t pos, unsigned gon
     }
     before = s->at;
     s->at.newest.unknown = unknown;
+    s->at.chain = unknown ? before.chain + 1 : 0;
     if (unknown) {
         s->at.newest.pos = pos;
         s->at.newest.gone = gone;
@@ -560,6 +546,10 @@ static bool advance(struct search *s, struct step *step)
         if (s->unknown[pos]->call_us > step->limit) {
             return false;
         }
+        if (s->at.chain >= s->chain_max) {
+            s->cut = true;
+            return false;
+        }
         if (!s->unknown_placed[pos] && s->at.latest_call <= s->unknown[pos]->return_us &&
             !earlier_alike(s, pos) && try_branches(s, step, true, pos)) {
             return true;
@@ -582,30 +572,12 @@ static bool comes_too_soon(const struct search *s, const struct sim_call *c)
     return false;
 }
 
-/* Whatever it found, by its reply it changed nothing. */
-static bool changed_nothing(const struct sim_call *c)
-{
-    enum sim_command_id id = c->cmd->id;
-    const struct sim_item *said = &c->items[0];
-
-    if ((c->cmd->flags & SIM_COMMAND_WRITES) == 0 || said->kind == SIM_ITEM_ERROR) {
-        return true;
-    }
-    if (said->kind == SIM_ITEM_NULL) {
-        return id == SIM_SET && c->word_count == 4; /* NX or XX */
-    }
-    return said->kind == SIM_ITEM_INT && said->n == 0 &&
-           (id == SIM_DEL || id == SIM_UNLINK || id == SIM_HDEL || id == SIM_SETNX ||
-            id == SIM_MSETNX || id == SIM_HSETNX || id == SIM_COPY || id == SIM_RENAMENX ||
-            (id >= SIM_EXPIRE && id <= SIM_PERSIST));
-}
-
 /* It fits as things are, and changes nothing, now or later. */
 static bool is_idle(const struct search *s, const struct sim_call *c)
 {
     struct sim_state next;
 
-    return changed_nothing(c) && !comes_too_soon(s, c) && place_fits(s, c) &&
+    return sim_call_changed_nothing(c) && !comes_too_soon(s, c) && place_fits(s, c) &&
            run(s, c, 0, &s->at.state, &next) && same_state(s, &next, &s->at.state);
 }
 
@@ -664,39 +636,81 @@ static struct step *new_step(struct search *s, struct sim_linear_report *report)
     return step;
 }
 
+/* Everything is unplaced again, and nothing tried. */
+static void round_begin(struct search *s, uint32_t chain_max)
+{
+    for (; s->depth > 1; s->depth--) {
+        const struct step *step = &s->steps[s->depth - 2];
+
+        mark(s, step->unknown, step->op, false);
+    }
+    s->at = (struct place){0};
+    s->depth = s->cand_count = 0;
+    s->seen.count = 0;
+    if (s->seen.cap > 0) {
+        memset(s->seen.at, 0, s->seen.cap * s->seen.words * sizeof s->seen.at[0]);
+    }
+    s->tries = 0;
+    s->chain_max = chain_max;
+    s->cut = false;
+}
+
+static uint64_t effort(const struct search *s)
+{
+    uint64_t tries = s->tries / TRIES_OF_A_STATE;
+
+    return s->seen.count > tries ? s->seen.count : tries;
+}
+
+static enum sim_linear_verdict search_round(struct search *s, uint64_t states_max,
+                                            struct sim_linear_report *report)
+{
+    struct step *step = new_step(s, report);
+
+    for (;;) {
+        if (s->placed == s->known_count) {
+            return SIM_LINEAR;
+        }
+        if (effort(s) > states_max) {
+            return SIM_LINEAR_UNDECIDED;
+        }
+        if (advance(s, step)) {
+            step = new_step(s, report);
+            continue;
+        }
+        s->cand_count = step->cand;
+        if (s->depth == 1) {
+            return s->cut ? SIM_LINEAR_UNDECIDED : SIM_NOT_LINEAR;
+        }
+        s->depth--;
+        step = &s->steps[s->depth - 1];
+        mark(s, step->unknown, step->op, false);
+        s->at = step->before;
+    }
+}
+
+/* Few unknown ones take effect between two that replied. To look for such explanations first, all
+ * over the history, is much less than to try every chain of unknown ones at the first place where
+ * the wrong ones were placed. The last round has no such limit. */
 enum sim_linear_verdict sim_check_linear(struct sim_model *m, const struct sim_linear_input *in,
                                          struct sim_linear_report *report)
 {
     struct search s = {.m = m};
-    enum sim_linear_verdict verdict = SIM_NOT_LINEAR;
-    struct step *step;
+    enum sim_linear_verdict verdict = SIM_LINEAR_UNDECIDED;
+    uint64_t left = in->states_max, spent;
 
     *report = (struct sim_linear_report){0};
     search_begin(&s, in);
     report->known = s.known_count;
-    step = new_step(&s, report);
-    for (;;) {
-        if (s.placed == s.known_count) {
-            verdict = SIM_LINEAR;
-            break;
-        }
-        if (s.seen.count > in->states_max || s.tries / TRIES_OF_A_STATE > in->states_max) {
-            verdict = SIM_LINEAR_UNDECIDED;
-            break;
-        }
-        if (advance(&s, step)) {
-            step = new_step(&s, report);
-            continue;
-        }
-        s.cand_count = step->cand;
-        if (--s.depth == 0) {
-            break;
-        }
-        step = &s.steps[s.depth - 1];
-        mark(&s, step->unknown, step->op, false);
-        s.at = step->before;
+    for (uint32_t chain = 1; left > 0 && verdict == SIM_LINEAR_UNDECIDED; chain *= 2) {
+        bool last = chain >= CHAIN_MOST;
+
+        round_begin(&s, last ? UINT32_MAX : chain);
+        verdict = search_round(&s, last ? left : in->states_max / ROUND_SHARE, report);
+        report->states += s.seen.count;
+        spent = last ? left : effort(&s);
+        left -= spent < left ? spent : left;
     }
-    report->states = s.seen.count;
     if (verdict == SIM_LINEAR) {
         report->stuck = NULL;
     }

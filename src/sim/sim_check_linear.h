@@ -12,7 +12,9 @@
  * - an unknown one is placed only where it matters: not when the next command would say the same
  * without it and leave the same, not when the next unknown one wipes its effect out, and two that
  * commute in one order only. Each such placement has a twin without it, or with it later, that is
- * tried.
+ * tried;
+ * - it searches in rounds: first explanations in which at most one unknown one stands between two
+ * that replied, then two, then four, then any number.
  *
  * Independent of the product: the meaning of commands is in sim_model.h.
  */

@@ -57,10 +57,12 @@ static int check_file(const char *path, const struct sim_check_options *options)
         print(&result.notes);
         print(&result.findings);
         (void)printf("%s: %u commands: %lu answered, %lu refused, %lu of unknown outcome; %lu "
-                     "groups of keys, %lu undecided, %lu not judged, %lu states tried; %u "
+                     "groups of keys, %lu explained by a log, %lu undecided, %lu not judged, %lu "
+                     "states tried; %u "
                      "findings\n",
                      path, h.count, result.replied, result.refused, result.unknown, result.groups,
-                     result.undecided, result.unjudged, result.states, result.found);
+                     result.followed, result.undecided, result.unjudged, result.states,
+                     result.found);
         status = result.found > 0 ? 1 : 0;
         sim_check_free(&result);
     }

@@ -1,5 +1,6 @@
 #include "sim/sim_check_raft.h"
 
+#include "cmd/cmd.h"
 #include "sim/sim_fault.h"
 #include "sim/sim_world.h"
 
@@ -121,6 +122,24 @@ static void check_time(struct sim_world *w, struct sim_host *h, uint32_t part,
     }
 }
 
+/* For the judge of the history: in which order to look for an explanation first. */
+static void note_logged(struct sim_world *w, uint32_t part, const struct raft_entry *e)
+{
+    const struct sim_logged logged = {
+        .log = part, .index = e->index.n, .term = e->term.n, .at_us = w->now_us};
+    struct cmd_decoded d;
+
+    sim_history_logged(&w->history, &logged);
+    if (e->kind != RAFT_COMMAND || e->data.len < 8 || /* behind its time */
+        cmd_decode((struct slice){e->data.data + 8, e->data.len - 8}, &d) != ERR_OK) {
+        return; /* without words: it may have replaced one that had some */
+    }
+    for (uint32_t i = 0; i < d.argc; i++) {
+        sim_history_logged_word(&w->history, d.argv[i]);
+    }
+    cmd_decoded_free(&d);
+}
+
 /* [R log matching]: same index and term, same entry and same entry before it. */
 static void check_entry(struct sim_world *w, struct sim_host *h, uint32_t part,
                         const struct node_group_view *v, uint64_t index)
@@ -142,6 +161,7 @@ static void check_entry(struct sim_world *w, struct sim_host *h, uint32_t part,
         *seen = (struct sim_entry_seen){hash, before};
         (void)map64_put(&w->raft.of[part].entries, key, seen);
         check_time(w, h, part, v, e);
+        note_logged(w, part, e);
         return;
     }
     if (seen->hash != hash ||
@@ -175,6 +195,23 @@ static void check_commit(struct sim_world *w, struct sim_host *h, uint32_t part,
             return;
         }
     }
+}
+
+void sim_check_raft_drop_replaced(struct sim_world *w)
+{
+    struct sim_history *h = &w->history;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < h->logged_count; i++) {
+        const struct sim_logged *l = &h->logged[i];
+        const struct sim_partition_check *p = &w->raft.of[l->log];
+        uint64_t term = l->index < p->count ? p->committed[l->index].term : 0;
+
+        if (term == 0 || term == l->term) {
+            h->logged[kept++] = *l;
+        }
+    }
+    h->logged_count = kept;
 }
 
 static void check_digest(struct sim_world *w, struct sim_host *h, uint32_t part,

@@ -44,6 +44,9 @@ struct sim_raft_check {
 void sim_check_raft_free(struct sim_raft_check *c);
 /* The node was opened anew: what it knows may have gone back to what was durable. */
 void sim_check_raft_started(struct sim_world *w, struct sim_host *h);
+/* Leave in the history's logs, at each index, what was committed there; where that was never seen,
+ * all. */
+void sim_check_raft_drop_replaced(struct sim_world *w);
 /* Fills views, which other checkers of the same turn use too. */
 void sim_check_raft_turn(struct sim_world *w, struct sim_host *h);
 /* Every partition has one leader, known to all its replicas, and no replica is missing. */

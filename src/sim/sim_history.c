@@ -19,6 +19,7 @@ void sim_history_free(struct sim_history *h)
     mem_free(h->items);
     mem_free(h->walls);
     mem_free(h->notes);
+    mem_free(h->logged);
     *h = (struct sim_history){0};
 }
 
@@ -30,12 +31,39 @@ struct sim_op *sim_history_push(struct sim_history *h)
     return &h->ops[h->count++];
 }
 
-void sim_history_word(struct sim_history *h, struct slice word)
+static void push_word(struct sim_history *h, struct slice word)
 {
-    CHECK(h->count > 0);
     GROW(h->words, h->word_count, h->word_cap);
     h->words[h->word_count++] = sim_blob_put(&h->blobs, word);
-    h->ops[h->count - 1].words++;
+}
+
+void sim_history_word(struct sim_history *h, struct slice word)
+{
+    struct sim_op *op = &h->ops[h->count - 1];
+
+    CHECK(h->count > 0 && op->word + op->words == h->word_count);
+    push_word(h, word);
+    op->words++;
+}
+
+void sim_history_logged(struct sim_history *h, const struct sim_logged *logged)
+{
+    struct sim_logged *to;
+
+    GROW(h->logged, h->logged_count, h->logged_cap);
+    to = &h->logged[h->logged_count++];
+    *to = *logged;
+    to->word = h->word_count;
+    to->words = 0;
+}
+
+void sim_history_logged_word(struct sim_history *h, struct slice word)
+{
+    struct sim_logged *logged = &h->logged[h->logged_count - 1];
+
+    CHECK(h->logged_count > 0 && logged->word + logged->words == h->word_count);
+    push_word(h, word);
+    logged->words++;
 }
 
 static bool has_text(enum sim_item_kind kind)

@@ -53,6 +53,14 @@ struct sim_note {
     uint64_t at_us;
     uint32_t text; /* a blob */
 };
+/* A command as some log has it: a hint in which order to look for an explanation, never believed.
+ */
+struct sim_logged {
+    uint32_t log;         /* keys that are ever named together are of one log */
+    uint64_t index, term; /* of several at one index the last term counts */
+    uint64_t at_us;       /* it stood there by then, and hardly earlier */
+    uint32_t word, words; /* into history.words */
+};
 struct sim_history {
     struct sim_blobs blobs;
     struct sim_op *ops; /* those of one connection in the order in which they were sent */
@@ -65,12 +73,18 @@ struct sim_history {
     uint32_t wall_count, wall_cap;
     struct sim_note *notes;
     uint32_t note_count, note_cap;
+    struct sim_logged *logged; /* in any order */
+    uint32_t logged_count, logged_cap;
 };
 void sim_history_free(struct sim_history *h);
 /* A zeroed op with its id and no words; valid until the next push. */
 struct sim_op *sim_history_push(struct sim_history *h);
 /* Words belong to the newest op. */
 void sim_history_word(struct sim_history *h, struct slice word);
+/* Without words as yet. */
+void sim_history_logged(struct sim_history *h, const struct sim_logged *logged);
+/* Belongs to the newest logged one. */
+void sim_history_logged_word(struct sim_history *h, struct slice word);
 /* Replies may come in any order of ops, the items of one reply together. */
 void sim_history_item(struct sim_history *h, struct sim_op *op, enum sim_item_kind kind,
                       struct slice text, int64_t n);

@@ -118,6 +118,16 @@ void sim_history_put(struct buf *out, const struct sim_history *h)
         sim_history_put_op(out, h, &h->ops[i], 0);
         put_u8(out, '\n');
     }
+    for (uint32_t i = 0; i < h->logged_count; i++) {
+        const struct sim_logged *l = &h->logged[i];
+
+        buf_printf(out, "log %u %lu %lu %lu", l->log, l->index, l->term, l->at_us);
+        for (uint32_t w = 0; w < l->words; w++) {
+            put_u8(out, ' ');
+            put_word(out, sim_blob_get(&h->blobs, h->words[l->word + w]), 0);
+        }
+        put_u8(out, '\n');
+    }
 }
 
 /* --- in --- */
@@ -352,6 +362,21 @@ static void read_wall(struct text_reader *r)
     sim_history_wall(r->h, wall);
 }
 
+static void read_logged(struct text_reader *r)
+{
+    struct sim_logged logged = {.log = (uint32_t)read_count(r)};
+
+    logged.index = read_count(r);
+    logged.term = read_count(r);
+    logged.at_us = read_count(r);
+    sim_history_logged(r->h, &logged);
+    skip_spaces(r);
+    while (r->at < r->end) {
+        sim_history_logged_word(r->h, read_word(r));
+        skip_spaces(r);
+    }
+}
+
 static void read_line(struct text_reader *r)
 {
     skip_spaces(r);
@@ -364,6 +389,9 @@ static void read_line(struct text_reader *r)
     } else if (at_sign(r, "wall")) {
         r->at += 4;
         read_wall(r);
+    } else if (at_sign(r, "log")) {
+        r->at += 3;
+        read_logged(r);
     } else if (at_sign(r, "note")) {
         uint64_t at_us;
 
@@ -373,7 +401,7 @@ static void read_line(struct text_reader *r)
         sim_history_note(r->h, at_us, (struct slice){r->at, (size_t)(r->end - r->at)});
         r->at = r->end;
     } else {
-        wrong(r, "a record that is none of op, wall, note");
+        wrong(r, "a record that is none of op, log, wall, note");
     }
     skip_spaces(r);
     if (r->at < r->end) {

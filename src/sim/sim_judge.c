@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { STATES_MAX = 50000 };
+enum { STATES_MAX = 200000 };
 
 void sim_judge_wall(struct sim_world *w, uint32_t host, uint64_t wall_ms)
 {
@@ -56,6 +56,7 @@ void sim_judge_history(struct sim_world *w, struct sim_result *out)
         .any_order = w->opt.any_order, .states_max = STATES_MAX, .found_max = 1};
     struct sim_check_result result;
 
+    sim_check_raft_drop_replaced(w);
     if (w->opt.history_path != NULL) {
         write_history(w);
     }

@@ -37,6 +37,7 @@ struct sim_call {
     uint8_t key[SIM_CALL_KEYS_MAX]; /* of the state, in the order of the command's keys */
     uint8_t key_count;
     uint64_t lo_ms, hi_ms; /* of its logged time */
+    uint64_t sent;         /* tells its words as they were sent from others */
     uint64_t place;        /* APPEND: 1 + where its token stands whenever read; 0: not known */
 };
 struct sim_model {

@@ -381,6 +381,10 @@ struct history {
     struct op op[OPS_MAX]; /* those of one connection in the order of sending */
     unsigned count;
     bool any_order;
+    struct {
+        unsigned op, at;
+    } log[OPS_MAX]; /* what some log has: true, or anything else */
+    unsigned logged;
 };
 struct brute {
     const struct history *h;
@@ -506,6 +510,15 @@ static bool checker_legal(const struct history *h)
     buf_printf(&text, "synod-history 1\n");
     for (unsigned i = 0; i < h->count; i++) {
         put_op(&text, &h->op[i], "op");
+    }
+    for (unsigned i = 0; i < h->logged; i++) {
+        const struct op *op = &h->op[h->log[i].op];
+
+        buf_printf(&text, "log 0 %u 1 %u", i + 1, h->log[i].at);
+        for (unsigned w = 0; w < op->words; w++) {
+            buf_printf(&text, " %s", op->word[w]);
+        }
+        put_u8(&text, '\n');
     }
     if (sim_history_parse(&parsed, buf_slice(&text), &why) != ERR_OK) {
         fail_msg("%s: %.*s", why.text, (int)text.len, (const char *)text.data);
@@ -679,6 +692,10 @@ static void run_ops(struct prng *p, struct history *h, bool true_to_time)
             }
             run(&s, op, op->reply);
             b.placed[i] = true;
+            h->log[h->logged].op = i;
+            h->log[h->logged].at =
+                (unsigned)prng_between(p, op->call, op->outcome == KNOWN ? op->back : op->call + 9);
+            h->logged++;
         }
     }
     for (unsigned i = 0; i < h->count; i++) {
@@ -718,12 +735,53 @@ static void mutate(struct prng *p, struct history *h)
     }
 }
 
+/* A log that is not what happened must not change a verdict. */
+static void mutate_log(struct prng *p, struct history *h)
+{
+    unsigned from, to;
+
+    if (h->logged == 0) {
+        return;
+    }
+    from = (unsigned)prng_below(p, h->logged);
+    to = (unsigned)prng_below(p, h->logged);
+    switch (prng_below(p, 4)) {
+    case 0: /* another order */
+        h->log[OPS_MAX - 1] = h->log[from];
+        h->log[from] = h->log[to];
+        h->log[to] = h->log[OPS_MAX - 1];
+        h->logged -= h->logged == OPS_MAX;
+        break;
+    case 1: /* one is missing */
+        h->log[from] = h->log[--h->logged];
+        break;
+    case 2: /* something else stands there */
+        h->log[from].op = (unsigned)prng_below(p, h->count);
+        break;
+    default: /* at another time */
+        h->log[from].at = (unsigned)prng_below(p, 20);
+    }
+}
+
 /* --- the verdicts --- */
 
 static bool agree(struct history *h)
 {
     bound_ops(h);
     return brute_legal(h) == checker_legal(h);
+}
+
+static void leave_out_of_log(struct history *h, unsigned op)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < h->logged; i++) {
+        if (h->log[i].op != op) {
+            h->log[kept] = h->log[i];
+            h->log[kept++].op -= h->log[i].op > op;
+        }
+    }
+    h->logged = kept;
 }
 
 /* Leave out what the disagreement does not need, but the last, which joins the keys. */
@@ -734,6 +792,7 @@ static void shrink(struct history *h)
 
         memmove(&less.op[i], &less.op[i + 1], (less.count - i - 1) * sizeof less.op[0]);
         less.count--;
+        leave_out_of_log(&less, i);
         if (agree(&less)) {
             i++;
         } else {
@@ -751,6 +810,10 @@ static void disagreement(struct history *h, const char *family, uint64_t seed)
     shrink(h);
     for (unsigned i = 0; i < h->count; i++) {
         put_op(&words, &h->op[i], NULL);
+    }
+    for (unsigned i = 0; i < h->logged; i++) {
+        buf_printf(&words, "log of %s %s, at %u\n", h->op[h->log[i].op].word[0],
+                   h->op[h->log[i].op].word[1], h->log[i].at);
     }
     fail_msg("%s, seed %lu: by brute force this is %s%s, the checker says otherwise:\n%.*s", family,
              seed, brute_legal(h) ? "legal" : "illegal", h->any_order ? " in any order" : "",
@@ -775,6 +838,10 @@ static void all_orders(void **state)
             for (uint64_t times = prng_below(&p, 4); times > 0; times--) {
                 mutate(&p, &h);
             }
+            for (uint64_t times = prng_below(&p, 3); times > 0; times--) {
+                mutate_log(&p, &h);
+            }
+            h.logged = prng_chance(&p, 1, 3) ? 0 : h.logged;
             if (!agree(&h)) {
                 disagreement(&h, families[f].name, seed);
             }

@@ -382,6 +382,47 @@ static void expiry(void **state)
            false);
 }
 
+/* A history that would take the search long: forty commands of unknown outcome, of which some
+ * happened. What the log says is tried, never believed. */
+static void logs(void **state)
+{
+    struct sim_check_options options = {.states_max = 100};
+    struct buf text = {0};
+
+    (void)state;
+    for (unsigned lie = 0; lie < 4; lie++) {
+        struct sim_check_result result;
+        struct sim_history h = {0};
+        struct diag why;
+        char bits[9] = "";
+
+        text.len = 0;
+        buf_printf(&text, "synod-history 1\n");
+        for (unsigned i = 0; i < 40; i++) {
+            buf_printf(&text, "op %u %u %u - SETRANGE a %u %c%u > lost\n", i, i, i + 1, i % 7,
+                       'a' + i % 20, i % 10);
+        }
+        buf_printf(&text, "op 99 99 100 101 GET a > $");
+        for (unsigned i = 0; i < 8; i++) { /* of the 15th to the 21st */
+            bits[i] = (char)(i < 7 ? 'a' + (14 + i) % 20 : '0');
+        }
+        buf_printf(&text, "%s\n", lie == 1 ? "zzzzzzzz" : bits);
+        for (unsigned i = 0; i < 7; i++) {
+            unsigned op = 14 + (lie == 2 ? 6 - i : i);
+
+            buf_printf(&text, "log 0 %u 1 %u setrange a %u %c%u\n", i + 1, lie == 3 ? 5 : 50,
+                       op % 7, 'a' + op % 20, op % 10);
+        }
+        assert_int_equal(sim_history_parse(&h, buf_slice(&text), &why), ERR_OK);
+        sim_check_history(&h, &options, &result);
+        assert_int_equal(result.followed, lie == 0);
+        assert_true(lie == 1 ? result.found + result.undecided > 0 : result.found == 0);
+        sim_check_free(&result);
+        sim_history_free(&h);
+    }
+    buf_free(&text);
+}
+
 static void files(void **state)
 {
     static const char text[] = "synod-history 1\n"
@@ -390,7 +431,9 @@ static void files(void **state)
                                "op 1 2 3 4 SET a \"b c\\x00\\\"\\\\\" \"\" > +OK\n"
                                "op 1 2 5 6 MGET a \">\" > *3 $\"\" _ %1 :-7 #t\n"
                                "op 1 3 5 - GET a > lost\n"
-                               "op 1 3 6 - GET a > silent\n";
+                               "op 1 3 6 - GET a > silent\n"
+                               "log 0 1 2 4 set a \"b c\\x00\\\"\\\\\" \"\"\n"
+                               "log 0 2 2 5\n";
     static const char *const bad[] = {"",
                                       "synod-history 2\n",
                                       "synod-history 1\nop 1 2 3 4 GET a\n",
@@ -404,6 +447,8 @@ static void files(void **state)
                                       "synod-history 1\nop 1 2 3 4x GET a > _\n",
                                       "synod-history 1\nop 1 2 3 4 GET a > ?\n",
                                       "synod-history 1\nwall 0 n1 7 5\n",
+                                      "synod-history 1\nlog 0 1 2\n",
+                                      "synod-history 1\nlog 0 1 2 3 \"a\n",
                                       "synod-history 1\nnonsense\n"};
     struct sim_history h = {0};
     struct buf again = {0};
@@ -439,6 +484,7 @@ int main(void)
         cmocka_unit_test(flushes),
         cmocka_unit_test(keyspace),
         cmocka_unit_test(expiry),
+        cmocka_unit_test(logs),
         cmocka_unit_test(files),
     };
 
