@@ -71,7 +71,8 @@ void base_marks_each(void (*visit)(const struct base_mark *mark, void *arg), voi
     X(ERR_MISROUTED, "message addressed to another node")                                          \
     X(ERR_STALE, "superseded by something newer")                                                  \
     X(ERR_REFUSED, "refused by a rule")                                                            \
-    X(ERR_STOPPED, "stopping")
+    X(ERR_STOPPED, "stopping")                                                                     \
+    X(ERR_FORKED, "two values where there can be only one")
 #define ERR_ENUM(name, text) name,
 enum err { ERR_LIST(ERR_ENUM) ERR_COUNT };
 

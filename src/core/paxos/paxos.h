@@ -151,8 +151,8 @@ void paxos_destroy(struct paxos *p); /* NULL is allowed */
 
 /* A message from a peer; judged, not trusted. Duplicates, loss, reordering and other
  * instances are handled. ERR_MISROUTED: not for this id. ERR_BAD_INPUT: nonsense.
- * ERR_CORRUPT: two values for one ballot or one instance. The chain has forked (somebody
- * forgot and spoke); nothing changed here; people must be told. */
+ * ERR_FORKED: two values for one ballot or one instance. Somebody forgot and spoke; nothing
+ * changed here; people must be told. */
 MUST_USE enum err paxos_step(struct paxos *p, uint64_t now_us, const struct paxos_msg *msg);
 void paxos_tick(struct paxos *p, uint64_t now_us);
 uint64_t paxos_deadline_us(const struct paxos *p); /* call paxos_tick no later than this */

@@ -107,7 +107,7 @@ enum err paxos_acceptor_accept(struct paxos *p, const struct paxos_msg *m)
     }
     if (paxos_same(m->ballot, p->hard.accepted)) {
         if (!slice_eq(m->value, p->hard.value)) {
-            return ERR_CORRUPT; /* one ballot, two values */
+            return ERR_FORKED; /* one ballot, two values */
         }
         SOMETIMES(true, "paxos: accept repeated");
         paxos_send(p, PAXOS_ACCEPTED, m->from, NULL)->ballot = m->ballot;

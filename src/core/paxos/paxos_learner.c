@@ -128,7 +128,7 @@ enum err paxos_learner_told(struct paxos *p, struct paxos_instance instance, str
         return ERR_BAD_INPUT;
     }
     if (instance.n == p->decided.n && !slice_eq(value, p->value->bytes)) {
-        return ERR_CORRUPT; /* the chain has forked */
+        return ERR_FORKED; /* the chain has forked */
     }
     if (instance.n <= p->decided.n) {
         return ERR_OK;

@@ -253,7 +253,7 @@ enum err paxos_proposer_promise(struct paxos *p, const struct paxos_msg *m)
         return ERR_BAD_INPUT; /* nobody can have been asked yet, or have accepted already */
     }
     if (order == 0 && o->value != NULL && !slice_eq(o->value->bytes, m->value)) {
-        return ERR_CORRUPT; /* one ballot, two values */
+        return ERR_FORKED; /* one ballot, two values */
     }
     if (order > 0 || (PLANTED(PAXOS_NEWEST_PROMISE) && !paxos_none(m->accepted))) {
         SOMETIMES(!paxos_none(o->best), "paxos: promises told of different ballots");

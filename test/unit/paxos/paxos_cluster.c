@@ -191,6 +191,30 @@ static void judge_spoken(const struct cluster *c, const struct cluster_node *n,
     }
 }
 
+static void judge_proposed(struct cluster *c, uint64_t instance, const struct value *v)
+{
+    struct judged_instance *j = judged(c, instance);
+
+    CHECK(j->proposed_count < CLUSTER_VALUES_MAX);
+    j->proposed[j->proposed_count++] = *v;
+}
+
+void cluster_given(struct cluster *c, uint64_t instance, struct slice value)
+{
+    struct value v = value_of(value);
+
+    judge_proposed(c, instance, &v);
+}
+
+void cluster_given_decided(struct cluster *c, uint64_t instance, struct slice value)
+{
+    struct judged_instance *j = judged(c, instance);
+
+    if (j->chosen.len == 0) {
+        j->chosen = value_of(value);
+    }
+}
+
 void cluster_check(const struct cluster *c)
 {
     for (uint32_t i = 0; i < c->count; i++) {
@@ -284,7 +308,6 @@ static void store(struct cluster *c, struct cluster_node *n, const struct pendin
         n->disk.value = w->disk.value;
     }
     if (w->disk.hard.accepted.round != 0) {
-        judge_ballot(c, w->disk.hard.instance.n, w->disk.hard.accepted, &w->disk.accepted);
         judge_accepted(c, w->disk.hard.instance.n, w->disk.hard.accepted, n->id.n);
     }
 }
@@ -325,7 +348,7 @@ static void release(struct cluster *c, struct cluster_node *n, const struct lett
     letters_push(&c->network, l);
 }
 
-static void run_persist(struct cluster_node *n, const struct paxos_effect *e)
+static void run_persist(struct cluster *c, struct cluster_node *n, const struct paxos_effect *e)
 {
     struct pending_write *w;
 
@@ -336,6 +359,9 @@ static void run_persist(struct cluster_node *n, const struct paxos_effect *e)
     w->disk.accepted = value_of(e->u.persist.hard.value);
     w->disk.decided = e->u.persist.decided;
     w->disk.value = value_of(e->u.persist.value);
+    if (w->disk.hard.accepted.round != 0) {
+        judge_ballot(c, w->disk.hard.instance.n, w->disk.hard.accepted, &w->disk.accepted);
+    }
 }
 
 static void run_send(struct cluster *c, struct cluster_node *n, const struct paxos_effect *e)
@@ -366,7 +392,7 @@ void cluster_flush(struct cluster *c, struct cluster_node *n)
         switch (e->kind) {
         case PAXOS_PERSIST:
             n->ticket++;
-            run_persist(n, e);
+            run_persist(c, n, e);
             break;
         case PAXOS_SEND:
             run_send(c, n, e);
@@ -418,13 +444,11 @@ enum err cluster_propose(struct cluster *c, struct cluster_node *n, uint64_t ins
                          struct slice value)
 {
     enum err err = paxos_propose(n->paxos, c->now_us, (struct paxos_instance){instance}, value);
-    struct judged_instance *j;
 
     if (err == ERR_OK) {
-        j = judged(c, instance);
-        CHECK(j->proposed_count < CLUSTER_VALUES_MAX);
-        j->proposed[j->proposed_count++] = n->wanted = value_of(value);
+        n->wanted = value_of(value);
         n->wanted_in = instance;
+        judge_proposed(c, instance, &n->wanted);
     }
     return err;
 }

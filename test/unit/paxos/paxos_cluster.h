@@ -114,6 +114,10 @@ void cluster_wipe(struct cluster *c, struct cluster_node *n);
 enum err cluster_receive(struct cluster *c, struct letter *l);
 enum err cluster_propose(struct cluster *c, struct cluster_node *n, uint64_t instance,
                          struct slice value);
+/* What the trace tells and no node did: somebody proposed it, and it may be accepted; it is
+ * decided. The judges take the first word for it. */
+void cluster_given(struct cluster *c, uint64_t instance, struct slice value);
+void cluster_given_decided(struct cluster *c, uint64_t instance, struct slice value);
 void cluster_flush(struct cluster *c, struct cluster_node *n);
 /* The oldest write becomes durable. False: none was pending. */
 bool cluster_sync(struct cluster *c, struct cluster_node *n);
