@@ -65,7 +65,7 @@ static void check_config(const struct swim_config *c)
     CHECK(c->confirmations < SWIM_ACCUSERS_MAX);
     CHECK(c->suspicion_mult >= 1 && c->suspicion_max >= 1);
     CHECK(c->gossip_us_min > 0 && c->gossip_us_min <= c->gossip_us_max);
-    CHECK(c->fanout >= 1 && c->fanout <= c->fanout_max);
+    CHECK(c->fanout >= 1 && c->fanout <= c->fanout_max && c->fanout_max <= SWIM_FANOUT_MAX);
     CHECK(c->retransmit >= 1 && c->retransmit <= c->retransmit_max);
     CHECK(c->sync_us >= 4 && c->rejoin_us >= 2);
     CHECK(c->reap_us <= c->tombstone_us);
@@ -130,8 +130,14 @@ static void forward(struct swim *s, uint64_t now_us)
 
 static void maybe_gone(struct swim *s, struct swim_effects *fx)
 {
-    if (s->leaving && !s->gone &&
-        (!s->members[SWIM_SELF].queued || s->orders[SWIM_ORDER_GOSSIP].count == 0)) {
+    if (!s->leaving || s->gone) {
+        return;
+    }
+    if (s->speaking && !s->members[SWIM_SELF].queued && s->goodbyes < SWIM_GOODBYES) {
+        s->goodbyes++; /* in a small cluster one round is all of them, and may be lost */
+        swim_rumour_add(s, SWIM_SELF);
+    }
+    if (!s->members[SWIM_SELF].queued || s->orders[SWIM_ORDER_GOSSIP].count == 0) {
         s->gone = true;
         (void)swim_effect_add(fx, SWIM_GONE);
     }
@@ -321,7 +327,7 @@ void swim_leave(struct swim *s, uint64_t now_us, struct swim_effects *fx)
         s->counts[SWIM_ALIVE]--;
         me->state = SWIM_LEFT;
         s->counts[SWIM_LEFT]++;
-        swim_rumour_add(s, SWIM_SELF);
+        swim_rumour_drop(s, SWIM_SELF);
     }
     maybe_gone(s, fx);
 }

@@ -41,6 +41,7 @@ enum {
     SWIM_META_MAX = 24,      /* bytes that swim carries and does not read */
     SWIM_SEEDS_MAX = 16,     /* addresses to begin with */
     SWIM_LOST_MAX = 16,      /* reaped members that are still tried */
+    SWIM_FANOUT_MAX = 16,    /* receivers of one round of gossip */
     SWIM_HELPERS_MAX = 8,    /* asked for one indirect probe */
     SWIM_ACCUSERS_MAX = 4,   /* the first of a suspicion, and 3 that confirm it */
     SWIM_RELAYS_MAX = 64,    /* indirect probes under way for others */
@@ -50,6 +51,7 @@ enum {
     SWIM_PACKET_BYTES_MIN = 256,
     SWIM_MEMBERS_MAX = 1 << 20,
     SWIM_INCARNATION_AHEAD = 64, /* set aside by one write */
+    SWIM_GOODBYES = 3,           /* a leaver tells its rumour so many times over */
 };
 #define SWIM_INCARNATION_MAX (1ULL << 48) /* beyond: nonsense */
 
@@ -217,6 +219,7 @@ struct swim_stats {
     uint64_t refutations, suspicions, deaths; /* own; begun; declared by this node's timer */
     uint64_t stale, rejected;                 /* records: older than known; nonsense or no room */
     uint64_t probes, probes_failed, relays_dropped;
+    uint64_t conflicts; /* what is said of this node and it has not said: a lost disk, or a twin */
 };
 const struct swim_stats *swim_stats(const struct swim *s);
 

@@ -62,6 +62,7 @@ enum swim_phase { SWIM_IDLE, SWIM_DIRECT, SWIM_INDIRECT, SWIM_ANSWERED };
 struct swim_probe {
     enum swim_phase phase;
     struct swim_id target;
+    uint64_t incarnation; /* of the target when the probe began */
     uint32_t seq;
     uint64_t sent_us, timeout_at_us, end_at_us;
     uint32_t helper_count, nacks;
@@ -89,6 +90,7 @@ struct swim {
     /* own incarnation: members[SELF].incarnation <= durable; wanted: to be taken when durable */
     uint64_t durable, asked, wanted;
     bool speaking, leaving, gone;
+    uint32_t goodbyes;
 
     struct swim_member *members;
     uint32_t member_cap, member_used, free_head, tombstones;
@@ -111,7 +113,7 @@ struct swim {
     uint32_t lost_count, rejoin_pos;
 
     /* A suspicion for its streams that this node must answer with a working one. */
-    uint64_t proof_incarnation, proof_at_us;
+    uint64_t proof_incarnation, proof_at_us, conflict_at_us;
     uint32_t proof_seq;
     bool proving;
 

@@ -256,18 +256,30 @@ void swim_proven(struct swim *s, struct swim_effects *fx)
     }
 }
 
+static bool same_content(const struct swim_record *r, const struct swim_member *m)
+{
+    return swim_addr_eq(&r->addr, &m->addr) && r->meta_len == m->meta_len &&
+           memcmp(r->meta, m->meta, m->meta_len) == 0;
+}
+
 static void merge_self(struct swim *s, const struct swim_record *r, struct swim_effects *fx)
 {
     const struct swim_member *me = &s->members[SWIM_SELF];
 
     if (s->leaving || r->incarnation < me->incarnation ||
-        (r->state == SWIM_ALIVE && r->incarnation == me->incarnation)) {
+        (r->state == SWIM_ALIVE && r->incarnation == me->incarnation && same_content(r, me))) {
         return;
     }
     if (r->state == SWIM_ALIVE) {
-        /* from a life whose end was not written down */
+        /* I have not said this: a former life has, whose limit was lost with its disk; or a twin
+         * does, that was started from a copy of my disk. With it this goes on for ever, so it
+         * has a pace. */
         SOMETIMES(true, "swim: an incarnation of a forgotten life came back");
-        swim_raise(s, r->incarnation, fx);
+        if (s->now_us >= s->conflict_at_us) {
+            s->conflict_at_us = s->now_us + s->cfg.probe_us;
+            s->stats.conflicts++;
+            swim_raise(s, r->incarnation, fx);
+        }
     } else if (r->by_stream && !PLANTED(SWIM_PACKET_PROVES)) {
         prove(s, r, fx);
     } else if (r->incarnation >= s->wanted && !PLANTED(SWIM_NO_REFUTE)) {

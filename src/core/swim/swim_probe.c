@@ -28,6 +28,7 @@ static void probe_begin(struct swim *s, struct swim_effects *fx)
     *p = (struct swim_probe){
         .phase = SWIM_DIRECT,
         .target = s->members[pos].id,
+        .incarnation = s->members[pos].incarnation,
         .seq = ++s->seq,
         .sent_us = s->now_us,
         .timeout_at_us = s->now_us + swim_timeout_us(s),
@@ -104,7 +105,10 @@ static void probe_end(struct swim *s, struct swim_effects *fx)
     struct swim_probe *p = &s->probe;
     uint32_t pos = swim_lookup(s, &p->target);
 
-    if (p->phase == SWIM_INDIRECT && pos != SWIM_NONE && swim_is_living(&s->members[pos])) {
+    /* One that has spoken of itself anew since the probe began is no suspect: it may have started
+     * again while the old life was probed. */
+    if (p->phase == SWIM_INDIRECT && pos != SWIM_NONE && swim_is_living(&s->members[pos]) &&
+        s->members[pos].incarnation == p->incarnation) {
         s->stats.probes_failed++;
         /* Helpers that answer nothing at all: more likely it is me [LG]. */
         swim_health_add(s, p->helper_count == 0 ? 1 : (int)(p->helper_count - p->nacks));

@@ -257,17 +257,32 @@ void swim_send_stream(struct swim *s, struct swim_msg *m, const struct swim_addr
     send_to(s, m, addr, &p);
 }
 
+static bool is_in(const uint32_t *list, uint32_t count, uint32_t pos)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i] == pos) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Rumours to a few, while there are any; nothing at all when there are none. */
 void swim_gossip(struct swim *s, struct swim_effects *fx)
 {
     uint32_t fanout = swim_fanout(s), peers = s->orders[SWIM_ORDER_GOSSIP].count;
+    uint32_t told[SWIM_FANOUT_MAX], count = 0;
 
-    for (uint32_t i = 0; i < fanout && i < peers && s->rumour_count > 0; i++) {
-        const struct swim_member *m = &s->members[swim_order_next(s, SWIM_ORDER_GOSSIP)];
-        struct swim_msg gossip = {.kind = SWIM_GOSSIP, .to = m->id};
-        struct swim_addr addr = m->addr;
+    fanout = fanout < peers ? fanout : peers;
+    for (uint32_t tries = 0; tries < 2 * fanout && count < fanout && s->rumour_count > 0; tries++) {
+        uint32_t pos = swim_order_next(s, SWIM_ORDER_GOSSIP);
+        struct swim_msg gossip = {.kind = SWIM_GOSSIP, .to = s->members[pos].id};
+        struct swim_addr addr = s->members[pos].addr;
 
-        swim_send(s, &gossip, &addr, fx);
+        if (!is_in(told, count, pos)) { /* where a round ends, the next may begin with the same */
+            told[count++] = pos;
+            swim_send(s, &gossip, &addr, fx);
+        }
     }
     s->gossip_at_us =
         s->rumour_count == 0 || peers == 0 ? SWIM_NEVER : s->now_us + swim_gossip_us(s);

@@ -63,6 +63,9 @@ struct world *world_create(uint64_t seed)
 
 void world_destroy(struct world *w)
 {
+    if (w == NULL) {
+        return;
+    }
     for (uint32_t i = 0; i < w->event_count; i++) {
         mem_free((void *)w->events[i].bytes.data);
     }

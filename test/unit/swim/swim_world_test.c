@@ -181,6 +181,7 @@ static void one_fault(struct world *w)
     case 1:
     case 2:
         if (n->swim == NULL) {
+            n->persisted = prng_chance(&w->prng, 1, 6) ? 0 : n->persisted; /* its disk is lost */
             world_start(w, n, n->number == 1 ? 2 : 1);
         }
         break;
@@ -275,6 +276,26 @@ static void reaping_world(uint64_t seed)
     world_destroy(w);
 }
 
+/* A member has lived often, then its disk is lost: it begins at 1 again and hears what it once
+ * said. It must get above that, and not before its new limit is durable. */
+static void forgetful_world(uint64_t seed)
+{
+    struct world *w = found_world(seed, 5);
+    struct world_node *n = world_node(w, 3);
+
+    require_agreement(w, SEC(30), "a founding");
+    for (uint32_t life = 0; life < 4; life++) {
+        world_crash(w, n);
+        world_run(w, prng_below(&w->prng, SEC(20)));
+        n->persisted = life == 3 ? 0 : n->persisted;
+        n->persist_us = SEC(1);
+        world_start(w, n, 1);
+        world_run(w, SEC(2) + prng_below(&w->prng, SEC(20)));
+    }
+    require_agreement(w, SEC(30), "a lost disk");
+    world_destroy(w);
+}
+
 static void all_worlds(uint64_t seed)
 {
     calm_world(seed);
@@ -282,6 +303,7 @@ static void all_worlds(uint64_t seed)
     partition_world(seed);
     stream_world(seed);
     reaping_world(seed);
+    forgetful_world(seed);
     stormy_world(seed);
 }
 
