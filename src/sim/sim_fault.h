@@ -36,8 +36,9 @@ struct sim_host *sim_fault_any_host(struct sim_world *w);
 struct sim_host *sim_fault_any_leader(struct sim_world *w); /* any host, where nobody leads */
 /* A host was started: perhaps it does not get far. */
 void sim_fault_started(struct sim_world *w, struct sim_host *h);
-/* A host is about to do something with a snapshot file: perhaps it, or another, is struck. */
-void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h);
+/* A host is about to do something with a snapshot file: perhaps it, or another, is struck. naming:
+ * it is the last write's sync, before the file gets its name. */
+void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h, bool naming);
 void sim_fault_crash_loop(struct sim_world *w, uint64_t name);
 void sim_fault_starve(struct sim_world *w);
 void sim_fault_mass_stop(struct sim_world *w);

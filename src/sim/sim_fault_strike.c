@@ -407,7 +407,21 @@ static void snapshot_event(struct sim_world *w, uint64_t host, uint64_t name)
     }
 }
 
-void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h)
+/* The file is whole and about to get its name: the disk takes its time, the links break, and the
+ * next snapshot begins before it has. */
+static void stall_naming(struct sim_world *w, struct sim_host *h, struct prng *dice, uint64_t name)
+{
+    uint64_t us = 100000 + prng_between(dice, w->opt.election_us_min, 3 * w->opt.election_us_max);
+
+    sim_fault_struck(w, name);
+    sim_trace(w, 0x5a96, us);
+    sim_say(w, SIM_LOG_SHORT, "n%u: its disk takes %s to name a snapshot, and its links break",
+            h->id, sim_span(us).text);
+    h->disk_stall_until_us = w->now_us + us;
+    sim_in(w, 1 + prng_below(dice, 20000), reset_event, h->id, name);
+}
+
+void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h, bool naming)
 {
     uint64_t name = sim_name(SIM_NAMES_SNAPSHOT + h->id, ++h->snapshot_ops), soon_us;
     struct prng dice;
@@ -418,7 +432,10 @@ void sim_fault_snapshot_op(struct sim_world *w, struct sim_host *h)
     }
     dice = sim_dice(w, SIM_FOR_STRIKE, name);
     soon_us = w->opt.disk_sync_us + 4 * (w->opt.latency_us + w->opt.jitter_us);
-    if (prng_chance(&dice, w->opt.snapshot_permille, 1000)) {
+    if (naming && w->opt.profile == SIM_PROFILE_SNAPSHOTS && w->opt.fault[SIM_FAULT_SLOW_DISK] &&
+        prng_chance(&dice, 1, 4)) {
+        stall_naming(w, h, &dice, name);
+    } else if (prng_chance(&dice, w->opt.snapshot_permille, 1000)) {
         sim_in(w, prng_below(&dice, 2 * soon_us), snapshot_event, h->id, name);
     }
 }

@@ -665,7 +665,7 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
                   hash64_mix(hash64(e->op.path, strlen(e->op.path)),
                              hash64(e->op.data.data, e->op.data.len)));
         if (strncmp(e->op.path, SNAPFILE_DIR "/", sizeof SNAPFILE_DIR) == 0) {
-            sim_fault_snapshot_op(w, h);
+            sim_fault_snapshot_op(w, h, e->op.kind == DISK_SYNC);
         }
         lane_push(w, h, &e->op);
         return true;
