@@ -201,8 +201,7 @@ static void draw_snapshots(struct sim_options *o, struct prng *p)
 enum pauses {
     PAUSES_MIXED,    /* with all other faults */
     PAUSES_SLEEP,    /* whoever sleeps is not the only one that could lead */
-    PAUSES_RESTARTS, /* of those whose answers a lease rests on; logs stand still, so that a voter
-                        that lost sight of the leader can win */
+    PAUSES_RESTARTS, /* of those whose answers a lease rests on */
     PAUSES_HANDOVERS /* before a stop; the old leader hears nothing of the new one */
 };
 
@@ -227,7 +226,6 @@ static void draw_pause_faults(struct sim_options *o, struct prng *p)
         turn_on(o, SIM_FAULT_PARTITION);
         break;
     case PAUSES_RESTARTS:
-        o->read_percent = (uint32_t)PICK(p, 90, 95, 98);
         o->witness_percent = 90;
         o->fault_gap_us = 6 * o->election_us_max;
         break;
