@@ -316,9 +316,10 @@ static bool put_request(struct sim_world *w, struct sim_client *c, struct sim_pi
                         struct buf *out)
 {
     uint64_t name = sim_name(c->id * SIM_PIPES_MAX + link_number(c, l) + 1, ++l->ops);
+    bool only_reads = w->now_us < w->hosts[l->host].only_reads_until_us;
     struct sim_request r = {.habits = &w->opt.habits,
                             .objects = w->opt.keys,
-                            .read_percent = w->opt.read_percent,
+                            .read_percent = only_reads ? 100 : w->opt.read_percent,
                             .value_bytes_max = w->opt.value_bytes_max,
                             .number = w->history.count + 1,
                             .wall_ms = sim_clock_wall_ms(&(struct sim_clock){0}, w->now_us),
@@ -453,6 +454,8 @@ static void act_event(struct sim_world *w, uint64_t client, uint64_t link)
     } else if (l->state == SIM_PIPE_OPEN && l->waiting_count == 0) {
         if (l->leaving || (l->follows && w->phase > SIM_FAULTS)) {
             leave(w, c, l);
+        } else if (w->phase == SIM_FAULTS && w->now_us < w->hosts[l->host].rest_until_us) {
+            act_in(w, c, l, w->hosts[l->host].rest_until_us - w->now_us);
         } else {
             send_batch(w, c, l);
         }

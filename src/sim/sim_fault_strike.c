@@ -111,26 +111,17 @@ static void witness_event(struct sim_world *w, uint64_t host_witness, uint64_t n
     sim_host_start_in(w, h, 1000);
 }
 
-/* What clients ask host is held back for a while. */
-static void hold_clients(struct sim_world *w, uint32_t host, uint64_t us)
-{
-    for (uint32_t i = 0; i < w->opt.clients; i++) {
-        sim_fault_freeze(w, sim_place_of_client(i), host, us);
-    }
-}
-
 /* The leader keeps just as many voters as its lease needs; then these restart, far from it and
- * near the others, who have waited long enough to elect another. Until then nothing is written,
- * mostly: the others' logs would be too old to be elected. */
+ * near the others, who have waited long enough to elect another. Until then clients only read on
+ * this side: the others' logs would be too old to be elected. On the other side they wait, and
+ * then ask whoever is. */
 static void leave_witnesses(struct sim_world *w, struct sim_host *h, uint64_t name)
 {
     uint32_t kept = (w->opt.hosts - 1) / 2;
     uint64_t us = prng_between(&w->rng, w->opt.election_us_min, 3 * w->opt.election_us_max / 2);
-    bool quiet = prng_chance(&w->rng, 3, 4);
+    uint64_t quiet_us = prng_chance(&w->rng, 3, 4) ? w->now_us + us : 0;
 
-    if (quiet) {
-        hold_clients(w, h->id, us);
-    }
+    h->only_reads_until_us = quiet_us;
     sim_say(w, SIM_LOG_SHORT, "leader n%u keeps only %u voters for %s; then these restart", h->id,
             kept, sim_span(us).text);
     for (uint32_t i = 1; i < w->opt.hosts; i++) {
@@ -138,10 +129,9 @@ static void leave_witnesses(struct sim_world *w, struct sim_host *h, uint64_t na
 
         if (i <= kept) {
             sim_in(w, us, witness_event, h->id | (uint64_t)other << 8, name);
-            if (quiet) {
-                hold_clients(w, other, us);
-            }
+            w->hosts[other].only_reads_until_us = quiet_us;
         } else {
+            w->hosts[other].rest_until_us = quiet_us;
             freeze_both(w, h->id, other, us + w->opt.election_us_max);
         }
     }

@@ -108,6 +108,8 @@ struct sim_host {
     uint64_t starve_us, starve_until_us; /* turns take up to that much longer */
     uint64_t strobe_until_us;
     int64_t strobe_ms;
+    uint64_t only_reads_until_us; /* its clients write nothing */
+    uint64_t rest_until_us;       /* ... and these ask nothing */
     uint32_t snapshot_ops;
     uint64_t paused_since_us;
     bool napping;           /* paused for so short that nobody says it */

@@ -226,8 +226,11 @@ static void draw_pause_faults(struct sim_options *o, struct prng *p)
         turn_on(o, SIM_FAULT_PARTITION);
         break;
     case PAUSES_RESTARTS:
+        o->partitions = 1;
+        o->muse_permille = 20;
+        o->strike_permille = 200; /* who is elected then must be able to take writes */
         o->witness_percent = 90;
-        o->fault_gap_us = 6 * o->election_us_max;
+        o->fault_gap_us = 4 * o->election_us_max;
         break;
     case PAUSES_HANDOVERS:
         o->strike_permille = 200;
