@@ -51,6 +51,25 @@ static void try_swim(struct slice payload)
     wire_swim_records_free(&again_scratch);
 }
 
+static void try_paxos(struct reader r)
+{
+    struct paxos_msg m, again;
+
+    while (reader_left(&r) > 0 && wire_get_paxos(&r, &m) == ERR_OK) {
+        struct buf once = {0}, twice = {0};
+        struct reader back;
+
+        wire_put_paxos(&once, &m);
+        back = reader_of(once.data, once.len);
+        CHECK(wire_get_paxos(&back, &again) == ERR_OK);
+        CHECK(reader_left(&back) == 0);
+        wire_put_paxos(&twice, &again);
+        CHECK(slice_eq(buf_slice(&once), buf_slice(&twice)));
+        buf_free(&once);
+        buf_free(&twice);
+    }
+}
+
 static void try_items(enum wire_type type, struct reader r)
 {
     struct wire_request q;
@@ -90,10 +109,24 @@ static void try_records(struct reader r)
     }
 }
 
+static void try_map(struct slice payload)
+{
+    struct wire_map m, again;
+    struct buf b = {0};
+
+    if (wire_get_map(payload, &m) != ERR_OK) {
+        return;
+    }
+    wire_put_map(&b, &m);
+    CHECK(wire_get_map(buf_slice(&b), &again) == ERR_OK);
+    wire_map_free(&again);
+    wire_map_free(&m);
+    buf_free(&b);
+}
+
 static void try_payload(uint8_t pick, struct slice payload)
 {
     struct wire_hello h;
-    struct wire_map m;
     struct wire_chunk c;
     struct wire_chunk_ack a;
     struct wire_join j;
@@ -101,7 +134,7 @@ static void try_payload(uint8_t pick, struct slice payload)
     enum err code;
     struct slice text;
 
-    switch (pick % 14) {
+    switch (pick % 16) {
     case 0:
         (void)!wire_get_hello(payload, &h);
         return;
@@ -115,16 +148,7 @@ static void try_payload(uint8_t pick, struct slice payload)
         try_items(WIRE_REPLY, reader_of(payload.data, payload.len));
         return;
     case 4:
-        if (wire_get_map(payload, &m) == ERR_OK) {
-            struct buf b = {0};
-            struct wire_map again;
-
-            wire_put_map(&b, &m);
-            CHECK(wire_get_map(buf_slice(&b), &again) == ERR_OK);
-            wire_map_free(&again);
-            wire_map_free(&m);
-            buf_free(&b);
-        }
+        try_map(payload);
         return;
     case 5:
         (void)!wire_get_chunk(payload, &c);
@@ -152,6 +176,9 @@ static void try_payload(uint8_t pick, struct slice payload)
     }
     case WIRE_FORGOT - 1:
         try_records(reader_of(payload.data, payload.len));
+        return;
+    case WIRE_PAXOS - 1:
+        try_paxos(reader_of(payload.data, payload.len));
         return;
     default:
         (void)!wire_get_refuse(payload, &code, &text);

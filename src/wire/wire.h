@@ -12,6 +12,7 @@
  */
 #ifndef WIRE_H
 #define WIRE_H
+#include "core/paxos/paxos.h"
 #include "core/raft/raft.h"
 #include "core/swim/swim.h"
 
@@ -41,6 +42,8 @@ enum wire_type {
     WIRE_RECORDS = 13, /* how many log records my replicas have, durably */
     WIRE_FORGOT = 14,  /* your replica has said that it had more */
 };
+/* Reserved; it joins the types above when nodes speak it. Until then such a frame is unknown. */
+enum { WIRE_PAXOS = 15 /* messages of the chain of maps */ };
 
 /* What the sender of a PING understands beyond version 1, so that a node which knows it may
  * meet one that does not. */
@@ -88,6 +91,11 @@ struct wire_entries {
 void wire_entries_free(struct wire_entries *e);
 MUST_USE enum err wire_get_raft(struct reader *r, uint32_t *group, struct raft_msg *m,
                                 struct wire_entries *entries);
+
+/* One item of the chain of maps; m->value is borrowed from the received bytes. Fields that a
+ * kind does not use do not travel, and are zero when decoded. */
+void wire_put_paxos(struct buf *b, const struct paxos_msg *m);
+MUST_USE enum err wire_get_paxos(struct reader *r, struct paxos_msg *m);
 
 enum { WIRE_REQUEST_AFTER_WRITES = 1, WIRE_REQUEST_RESP3 = 2 };
 struct wire_request {

@@ -87,6 +87,44 @@ static int check_rows(void)
     return bad;
 }
 
+/* Flexible quorums: what one more or one less needed makes of the same votes. */
+static const struct {
+    const char *name;
+    struct quorum_tally tally;
+    enum quorum_outcome outcome;
+} needed_rows[] = {
+    {"one of three, unheard", {3, 1, {U, U, U}}, QUORUM_OPEN},
+    {"one of three, one yes", {3, 1, {N, N, Y}}, QUORUM_WON},
+    {"one of three, two no", {3, 1, {N, N, U}}, QUORUM_OPEN},
+    {"one of three, all no", {3, 1, {N, N, N}}, QUORUM_LOST},
+    {"all of three, two yes", {3, 3, {Y, Y, U}}, QUORUM_OPEN},
+    {"all of three", {3, 3, {Y, Y, Y}}, QUORUM_WON},
+    {"all of three, one no", {3, 3, {Y, N, U}}, QUORUM_LOST},
+    {"four of five, one no", {5, 4, {Y, Y, N, Y, U}}, QUORUM_OPEN},
+    {"four of five, two no", {5, 4, {Y, Y, N, Y, N}}, QUORUM_LOST},
+    {"alone", {1, 1, {Y}}, QUORUM_WON},
+};
+
+static int check_needed(void)
+{
+    int bad = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(needed_rows); i++) {
+        if (quorum_count_needed(&needed_rows[i].tally) != needed_rows[i].outcome) {
+            printf("needed: %s\n", needed_rows[i].name);
+            bad++;
+        }
+    }
+    /* A majority is one of them. */
+    for (size_t i = 0; i < ARRAY_COUNT(vote_rows); i++) {
+        struct quorum_tally t = {vote_rows[i].count, quorum_majority(vote_rows[i].count), {U}};
+
+        memcpy(t.votes, vote_rows[i].votes, sizeof vote_rows[i].votes);
+        bad += t.count > 0 && quorum_count_needed(&t) != vote_rows[i].outcome;
+    }
+    return bad;
+}
+
 static int check_joint(void)
 {
     static const enum quorum_outcome all[] = {QUORUM_OPEN, QUORUM_WON, QUORUM_LOST};
@@ -129,7 +167,7 @@ static int check_twin(void)
 
 int main(void)
 {
-    int bad = check_rows() + check_joint() + check_twin();
+    int bad = check_rows() + check_needed() + check_joint() + check_twin();
 
     printf("%d failed\n", bad);
     return bad != 0;
