@@ -17,7 +17,7 @@
  *   A vote is durable before it is spoken (gates), and anybody may ask for one at any time.
  *
  * Limit: a directory put back from an old image, with its old id and a vote forgotten, cannot
- * be told from what lies in it. It is not in this model.
+ * be told from what lies in it. It is not in this model, but in past.pml.
  *
  * Bounds: TERMS terms, two candidates, IDS ids in all.
  *

@@ -472,6 +472,7 @@ struct group_blob;
 MUST_USE enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *out);
 /* The group has been read from the log: it goes on from what stood there. */
 void node_past_boot(struct group *g, const struct group_blob *blob);
+void node_past_begin(struct group *g); /* it begins in this run: before its blob is written */
 
 /* node_found.c */
 MUST_USE enum err node_found_boot(struct node *n, const struct disk_boot *boot,

@@ -307,6 +307,7 @@ void node_stop_tick(struct node *n)
         for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
             if (n->groups[p].here) {
                 wal_put_commit(n->wal, p, raft_commit(n->groups[p].raft));
+                node_past_save(&n->groups[p]);
             }
         }
         LIST_EACH(it, &n->session_list)

@@ -307,12 +307,25 @@ void node_past_boot(struct group *g, const struct group_blob *blob)
     g->heard_count = blob->heard_count;
     memcpy(g->starts, blob->starts, sizeof g->starts);
     g->start_count = blob->start_count;
+    node_past_begin(g);
+    /* With the first record of this run goes its start: without it a peer that heard of that record
+     * could not tell, two starts later, what became of it [models/past.pml, start-unsaved]. */
+    g->heard_news = true;
+}
+
+void node_past_begin(struct group *g)
+{
+    uint64_t run = g->node->run;
+
     node_past_durable(g);
+    if (g->start_count > 0 && g->starts[g->start_count - 1].run == run) {
+        return; /* a replica made anew: records are counted over that */
+    }
     if (g->start_count == ARRAY_COUNT(g->starts)) {
         g->start_count--;
         memmove(&g->starts[0], &g->starts[1], g->start_count * sizeof g->starts[0]);
     }
-    g->starts[g->start_count++] = (struct wire_start){.run = g->node->run, .records = g->records};
+    g->starts[g->start_count++] = (struct wire_start){.run = run, .records = g->records};
 }
 
 void node_past_encode(const struct group *g, struct buf *out)

@@ -147,6 +147,8 @@ static void a_run_that_is_not_listed_is_judged_by_the_last_start(void **state)
     teardown(&p);
 }
 
+/* A start was only logged when something else made the group write its blob: a run that voted and
+ * ended left no trace of how it began. Found with models/past.pml. */
 static void starts_survive_restarts_and_the_oldest_goes(void **state)
 {
     struct rig r = {0};
@@ -160,15 +162,10 @@ static void starts_survive_restarts_and_the_oldest_goes(void **state)
 
         rig_reopen(&r);
         g = &r.node->groups[0];
-        assert_int_equal(g->start_count, i < WIRE_STARTS_MAX ? i : WIRE_STARTS_MAX);
+        assert_int_equal(g->start_count, i + 1 < WIRE_STARTS_MAX ? i + 1 : WIRE_STARTS_MAX);
         assert_true(g->starts[g->start_count - 1].run == r.node->run);
         assert_true(g->starts[g->start_count - 1].records > last);
         last = g->starts[g->start_count - 1].records;
-        node_begin(r.node, r.now);
-        node_group_put_blob(&r.node->groups[0], &r.node->groups[0].snap_conf);
-        node_end(r.node, &r.fx);
-        rig_effects(&r);
-        rig_turns(&r, 4, NODE_TICK_US);
     }
     rig_close(&r);
 }
