@@ -121,32 +121,21 @@ static bool parse_faults(const char *text, uint64_t *mask)
     }
 }
 
-static bool parse_log(const char *text, enum sim_log *out)
-{
-    static const char *const names[] = {[SIM_LOG_NONE] = "none",
+static const char *const log_names[] = {[SIM_LOG_NONE] = "none",
                                         [SIM_LOG_SHORT] = "short",
                                         [SIM_LOG_OPS] = "ops",
                                         [SIM_LOG_FULL] = "full"};
+static const char *const marks_names[] = {[SIM_MARKS_AUTO] = "auto",
+                                          [SIM_MARKS_NONE] = "none",
+                                          [SIM_MARKS_LIST] = "list",
+                                          [SIM_MARKS_REQUIRED] = "required"};
 
-    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *out = (enum sim_log)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_marks(const char *text, enum sim_marks_wish *out)
+/* Which of the names it is; false: none of them. */
+static bool choose(const char *const *names, size_t count, const char *text, unsigned *out)
 {
-    static const char *const names[] = {[SIM_MARKS_AUTO] = "auto",
-                                        [SIM_MARKS_NONE] = "none",
-                                        [SIM_MARKS_LIST] = "list",
-                                        [SIM_MARKS_REQUIRED] = "required"};
-
-    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (strcmp(text, names[i]) == 0) {
-            *out = (enum sim_marks_wish)i;
+            *out = i;
             return true;
         }
     }
@@ -217,6 +206,8 @@ static enum understood judge(bool good)
 
 static enum understood take_valued(struct sim_args *a, const char *name, const char *value)
 {
+    unsigned chosen = 0;
+
     for (size_t i = 0; i < ARRAY_COUNT(number_options); i++) {
         if (strcmp(name, number_options[i].name) == 0) {
             a->seed_given =
@@ -228,10 +219,16 @@ static enum understood take_valued(struct sim_args *a, const char *name, const c
         return judge(sim_args_seconds(value, &a->sim.fault_us) && a->sim.fault_us > 0);
     }
     if (strcmp(name, "--log") == 0) {
-        return judge(parse_log(value, &a->sim.log));
+        bool good = choose(log_names, ARRAY_COUNT(log_names), value, &chosen);
+
+        a->sim.log = (enum sim_log)chosen;
+        return judge(good);
     }
     if (strcmp(name, "--marks") == 0) {
-        return judge(parse_marks(value, &a->marks));
+        bool good = choose(marks_names, ARRAY_COUNT(marks_names), value, &chosen);
+
+        a->marks = (enum sim_marks_wish)chosen;
+        return judge(good);
     }
     if (strcmp(name, "--history") == 0) {
         a->sim.history_path = value;

@@ -41,7 +41,7 @@ uint32_t sim_calls_known(const struct sim_call *calls, uint32_t count, uint32_t 
     return known;
 }
 
-void sim_calls_order(const struct sim_call *calls, uint32_t count, uint32_t *after)
+void sim_calls_order(const struct sim_call *calls, uint32_t count, uint32_t *after, uint32_t *next)
 {
     struct placed_call *sorted = mem_alloc((count + 1) * sizeof sorted[0]);
     uint32_t newest = 0;
@@ -56,6 +56,11 @@ void sim_calls_order(const struct sim_call *calls, uint32_t count, uint32_t *aft
         newest = i > 0 && sorted[i].conn != sorted[i - 1].conn ? 0 : newest;
         after[pos] = newest;
         newest = calls[pos].known ? pos + 1 : newest;
+        if (next != NULL) {
+            bool last = i + 1 == count || sorted[i + 1].conn != sorted[i].conn;
+
+            next[pos] = last ? 0 : sorted[i + 1].pos + 1;
+        }
     }
     mem_free(sorted);
 }

@@ -238,6 +238,9 @@ void sim_check_history(const struct sim_history *h, const struct sim_check_optio
     if (!check_done(&c)) {
         check_keyspace(&c);
     }
+    if (!check_done(&c)) {
+        check_fields(&c);
+    }
     mem_free(c.ops);
     mem_free(c.wall_end_us);
 }

@@ -16,6 +16,7 @@ struct follow {
     uint32_t count;
     bool *placed;
     uint32_t *after; /* 1 + the known one before it on its connection */
+    uint32_t *next;  /* 1 + what was sent next there */
     uint32_t *known; /* into calls, by time of call */
     uint32_t known_count, first, left;
     uint32_t *bound; /* unknown ones that cannot happen for ever */
@@ -67,6 +68,7 @@ static void follow_begin(struct follow *f, const struct sim_follow_input *in)
     f->count = in->count;
     f->placed = mem_zalloc(room);
     f->after = mem_zalloc(room * sizeof f->after[0]);
+    f->next = mem_zalloc(room * sizeof f->next[0]);
     f->known = mem_zalloc(room * sizeof f->known[0]);
     f->bound = mem_zalloc(room * sizeof f->bound[0]);
     f->alike = mem_zalloc(room * sizeof f->alike[0]);
@@ -77,7 +79,7 @@ static void follow_begin(struct follow *f, const struct sim_follow_input *in)
     f->early = mem_zalloc(room * sizeof f->early[0]);
     f->skip = mem_zalloc(room * sizeof f->skip[0]);
     f->known_count = f->left = sim_calls_known(in->calls, in->count, f->known);
-    sim_calls_order(in->calls, in->count, f->after);
+    sim_calls_order(in->calls, in->count, f->after, f->next);
     for (uint32_t i = 0; i < in->count; i++) {
         f->alike[i] = (struct alike){in->calls[i].sent, i};
         if (!in->calls[i].known && in->calls[i].return_us != UINT64_MAX) {
@@ -102,6 +104,7 @@ static void follow_end(struct follow *f)
 {
     mem_free(f->placed);
     mem_free(f->after);
+    mem_free(f->next);
     mem_free(f->known);
     mem_free(f->bound);
     mem_free(f->alike);
@@ -279,22 +282,63 @@ static uint32_t first_left(struct follow *f, uint32_t kind)
     return f->count;
 }
 
-/* One of a kind whose entry this may be; expired: because something else has. */
-static bool place_like(struct follow *f, uint32_t kind, uint64_t at_us, bool expired)
+/* Where the log has what the connection wrote next: of equal commands the one comes first whose
+ * connection goes on first. */
+static uint32_t goes_on(const struct follow *f, uint32_t call)
+{
+    uint32_t next = f->next[call];
+
+    while (next > 0 && (f->calls[next - 1].cmd->flags & SIM_COMMAND_WRITES) == 0) {
+        next = f->next[next - 1];
+    }
+    return next == 0 || f->to_come[f->kind[next - 1]] == 0 ? UINT32_MAX
+                                                           : f->to_come[f->kind[next - 1]];
+}
+
+/* One of a kind whose entry this may be, known or not; count: none. */
+static uint32_t choose_like(struct follow *f, uint32_t kind, uint64_t at_us, bool known)
 {
     uint64_t sent = f->alike[kind].sent, limit_us = limit_of(f);
-    uint32_t first = first_left(f, kind);
+    uint32_t best = f->count, best_on = 0;
 
-    for (unsigned known = 2; known-- > 0;) {
-        for (uint32_t i = first; i < f->count && f->alike[i].sent == sent; i++) {
-            uint32_t call = f->alike[i].call;
-            const struct sim_call *c = &f->calls[call];
+    for (uint32_t i = first_left(f, kind); i < f->count && f->alike[i].sent == sent; i++) {
+        uint32_t call = f->alike[i].call, on;
+        const struct sim_call *c = &f->calls[call];
+        struct sim_state next;
 
-            if (c->known == known && c->call_us <= at_us && c->return_us >= at_us &&
-                may_follow(f, call, limit_us) &&
-                (expired ? place_somehow(f, call) : place(f, call, 0))) {
-                return true;
-            }
+        if (c->known != known || c->call_us > at_us || c->return_us < at_us ||
+            !may_follow(f, call, limit_us) || !fits(f, call, 0, &next)) {
+            continue;
+        }
+        on = goes_on(f, call);
+        if (best == f->count || on < best_on) {
+            best = call;
+            best_on = on;
+        }
+    }
+    return best;
+}
+
+static bool place_like(struct follow *f, uint32_t kind, uint64_t at_us)
+{
+    uint32_t call = choose_like(f, kind, at_us, true);
+
+    call = call == f->count ? choose_like(f, kind, at_us, false) : call;
+    return call < f->count && place(f, call, 0);
+}
+
+/* The same, where it fits only because something has expired. */
+static bool place_like_expired(struct follow *f, uint32_t kind, uint64_t at_us)
+{
+    uint64_t sent = f->alike[kind].sent, limit_us = limit_of(f);
+
+    for (uint32_t i = first_left(f, kind); i < f->count && f->alike[i].sent == sent; i++) {
+        uint32_t call = f->alike[i].call;
+        const struct sim_call *c = &f->calls[call];
+
+        if (c->call_us <= at_us && c->return_us >= at_us && may_follow(f, call, limit_us) &&
+            place_somehow(f, call)) {
+            return true;
         }
     }
     return false;
@@ -321,10 +365,10 @@ static bool follow_entry(struct follow *f, uint32_t entry, uint32_t kind)
 
     do {
         (void)place_all_idle(f, WHAT_FITS);
-        placed = was_early(f, kind, at_us) || place_like(f, kind, at_us, false) ||
+        placed = was_early(f, kind, at_us) || place_like(f, kind, at_us) ||
                  first_left(f, kind) == f->count;
     } while (!placed && (place_all_idle(f, WHAT_IS_LEFT) || place_all_idle(f, WHAT_EXPIRED)));
-    placed = placed || place_like(f, kind, at_us, true);
+    placed = placed || place_like_expired(f, kind, at_us);
     f->to_come[kind] = f->then[entry];
     return placed;
 }

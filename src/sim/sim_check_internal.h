@@ -55,4 +55,5 @@ bool check_count(struct check *c, struct judged *const *ops, uint32_t count);
 /* The parts. */
 void check_groups(struct check *c);   /* keys that belong together: sim_check_linear.h */
 void check_keyspace(struct check *c); /* SCAN, KEYS, RANDOMKEY, DBSIZE */
+void check_fields(struct check *c);   /* HSCAN */
 #endif

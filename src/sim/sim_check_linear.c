@@ -153,7 +153,7 @@ static void link_order(struct search *s, const struct sim_call *calls, uint32_t 
     uint32_t *after = mem_alloc((count + 1) * sizeof after[0]);
     uint32_t *place = mem_zalloc((count + 1) * sizeof place[0]); /* 1 + among the known, by call */
 
-    sim_calls_order(calls, count, after);
+    sim_calls_order(calls, count, after, NULL);
     for (uint32_t i = 0; i < s->known_count; i++) {
         place[s->known[i] - calls] = i + 1;
     }

@@ -481,20 +481,28 @@ static void follow(struct sim_world *w, struct sim_pipe *l, struct slice error)
     }
 }
 
-/* The client's next SCAN goes on from here. */
+static void note_cursor(char *to, size_t room, const struct sim_reply *r)
+{
+    struct slice text = r->count > 1 ? r->parts[1].text : SLICE("");
+
+    to[0] = 0;
+    if (text.len > 0 && text.len < room && !slice_eq(text, SLICE("0"))) {
+        memcpy(to, text.data, text.len);
+        to[text.len] = 0;
+    }
+}
+
+/* The client's next SCAN, or HSCAN of this object, goes on from here. */
 static void note_scan(struct sim_world *w, struct sim_client *c, const struct sim_op *op,
                       const struct sim_reply *r)
 {
-    size_t len;
+    struct slice name = sim_op_word(&w->history, op, 0);
 
-    if (!slice_eq(sim_op_word(&w->history, op, 0), SLICE("SCAN"))) {
-        return;
-    }
-    c->scan.cursor[0] = 0;
-    len = r->count > 1 ? r->parts[1].text.len : 0;
-    if (len > 0 && len < sizeof c->scan.cursor && !slice_eq(r->parts[1].text, SLICE("0"))) {
-        memcpy(c->scan.cursor, r->parts[1].text.data, len);
-        c->scan.cursor[len] = 0;
+    if (slice_eq(name, SLICE("SCAN"))) {
+        note_cursor(c->scan.cursor, sizeof c->scan.cursor, r);
+    } else if (slice_eq(name, SLICE("HSCAN"))) {
+        note_cursor(c->scan.field_cursor, sizeof c->scan.field_cursor, r);
+        c->scan.field_object = op->object;
     }
 }
 

@@ -34,6 +34,7 @@ enum {
     X(GETRANGE, "getrange", 4, 1, 1, 1, 0, 0, 2, "$")                                              \
     X(SUBSTR, "substr", 4, 1, 1, 1, 0, 0, 2, "$")                                                  \
     X(SETRANGE, "setrange", 4, 1, 1, 1, 0, 0, 3, ":")                                              \
+    X(LCS, "lcs", -3, 1, 2, 1, 0, 0, 2, "$:*%")                                                    \
     X(MGET, "mget", -2, 1, -1, 1, 0, 0, 0, "*")                                                    \
     X(MSET, "mset", -3, 1, -1, 2, 2, 2, 1, "+")                                                    \
     X(MSETNX, "msetnx", -3, 1, -1, 2, 2, 2, 1, ":")                                                \
@@ -57,11 +58,14 @@ enum {
     X(HKEYS, "hkeys", 2, 1, 1, 1, 0, 0, 0, "*~")                                                   \
     X(HVALS, "hvals", 2, 1, 1, 1, 0, 0, 0, "*~")                                                   \
     X(HGETALL, "hgetall", 2, 1, 1, 1, 0, 0, 0, "*%")                                               \
+    X(HRANDFIELD, "hrandfield", -2, 1, 1, 1, 0, 0, 0, "$_*")                                       \
+    X(HSCAN, "hscan", -3, 1, 1, 1, 0, 0, 0, "*")                                                   \
     X(HEXISTS, "hexists", 3, 1, 1, 1, 0, 0, 0, ":")                                                \
     X(DEL, "del", -2, 1, -1, 1, 0, 0, 1, ":")                                                      \
     X(UNLINK, "unlink", -2, 1, -1, 1, 0, 0, 1, ":")                                                \
     X(EXISTS, "exists", -2, 1, -1, 1, 0, 0, 0, ":")                                                \
     X(TOUCH, "touch", -2, 1, -1, 1, 0, 0, 0, ":")                                                  \
+    X(OBJECT, "object", -2, 2, 2, 1, 0, 0, 0, "$:_*")                                              \
     X(TYPE, "type", 2, 1, 1, 1, 0, 0, 0, "+")                                                      \
     X(EXPIRE, "expire", -3, 1, 1, 1, 0, 0, 1, ":")                                                 \
     X(PEXPIRE, "pexpire", -3, 1, 1, 1, 0, 0, 1, ":")                                               \

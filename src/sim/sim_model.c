@@ -36,6 +36,19 @@ bool run_int(struct slice text, int64_t *out)
     return true;
 }
 
+bool run_range(int64_t *from, int64_t *to, int64_t len)
+{
+    if (*from < 0 && *to < 0 && *from > *to) {
+        return false;
+    }
+    *from = *from < 0 ? *from + len : *from;
+    *to = *to < 0 ? *to + len : *to;
+    *from = *from < 0 ? 0 : *from;
+    *to = *to < 0 ? 0 : *to;
+    *to = *to >= len ? len - 1 : *to;
+    return *from <= *to;
+}
+
 /* --- replies --- */
 
 static bool says(const struct sim_run *r, uint32_t i, enum sim_item_kind kind, uint32_t blob)

@@ -60,17 +60,12 @@ static bool bit_range(const struct sim_run *r, uint32_t word, struct slice text,
 
     if ((word < r->c->word_count && !run_word_int(r, word, &from)) ||
         (word + 1 < r->c->word_count && !run_word_int(r, word + 1, &to)) ||
-        (from < 0 && to < 0 && from > to)) {
+        !run_range(&from, &to, len)) {
         return false;
     }
-    from = from < 0 ? from + len : from;
-    to = to < 0 ? to + len : to;
-    from = from < 0 ? 0 : from;
-    to = to < 0 ? 0 : to;
-    to = to >= len ? len - 1 : to;
     range[0] = bits ? from : from * 8;
     range[1] = bits ? to : to * 8 + 7;
-    return from <= to;
+    return true;
 }
 
 static bool run_bitcount(const struct sim_run *r, const struct sim_key_state *k)

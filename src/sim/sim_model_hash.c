@@ -174,6 +174,94 @@ static bool run_hall(const struct sim_run *r, struct sim_key_state *k)
     return same;
 }
 
+/* A field that is shown must be there, and with that value if one is shown. */
+static bool shows(const struct pairs *p, uint32_t field, uint32_t value)
+{
+    uint32_t has = pairs_get(p, field);
+
+    return has != 0 && (value == 0 || value == has);
+}
+
+static bool shown_before(const struct sim_item *first, uint32_t i, uint32_t step)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        if (first[k * step].blob == first[i * step].blob) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool run_hrandfield(const struct sim_run *r, struct sim_key_state *k)
+{
+    struct pairs p = pairs_of(r, k, 0);
+    const struct sim_item *item = r->c->items;
+    uint32_t step = r->c->word_count > 3 ? 2 : 1; /* WITHVALUES */
+    uint64_t want;
+    int64_t count;
+
+    if (!r->c->known) {
+        return true;
+    }
+    if (r->c->word_count == 2) {
+        return p.count == 0 ? says_null(r) : says_bulk(r, 0) && shows(&p, item[0].blob, 0);
+    }
+    if (!run_word_int(r, 2, &count) || count == INT64_MIN) {
+        return says_error(r, "ERR");
+    }
+    want = count < 0 ? (uint64_t)-count : (uint64_t)count;
+    want = p.count == 0 ? 0 : count > 0 && want > p.count ? p.count : want;
+    if (item->kind != SIM_ITEM_ARRAY) {
+        return false;
+    }
+    if (step == 2 && want > 0 && item[1].kind == SIM_ITEM_ARRAY) { /* RESP3: pairs */
+        step = 3;
+    }
+    if (r->c->item_count != 1 + want * step || item->n != (int64_t)(step == 2 ? 2 * want : want)) {
+        return false;
+    }
+    item += step == 3 ? 2 : 1;
+    for (uint32_t i = 0; i < want; i++) {
+        const struct sim_item *at = &item[i * step];
+
+        if (!shows(&p, at->blob, step == 1 ? 0 : at[1].blob) ||
+            (count > 0 && shown_before(item, i, step))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One call sees the hash at one moment. An iteration of one call shows all of it; longer ones are
+ * judged by sim_check_fields.c. */
+static bool run_hscan(const struct sim_run *r, struct sim_key_state *k)
+{
+    struct pairs p = pairs_of(r, k, 0);
+    const struct sim_item *item = r->c->items;
+    uint32_t shown = 0, zero = sim_blob_find(&r->m->blobs, SLICE("0"));
+    bool whole = r->c->words[2] == zero;
+
+    if (!r->c->known) {
+        return true;
+    }
+    if (r->c->item_count < 3 || item[0].n != 2 || item[1].kind != SIM_ITEM_BULK ||
+        item[2].kind != SIM_ITEM_ARRAY || item[2].n != (int64_t)r->c->item_count - 3 ||
+        item[2].n % 2 != 0) {
+        return item[0].kind == SIM_ITEM_ERROR && says_error(r, "ERR");
+    }
+    for (uint32_t i = 3; i < r->c->word_count; i++) {
+        whole = whole && !run_word_is(r, i, "MATCH");
+    }
+    whole = whole && item[1].blob == zero;
+    for (uint32_t i = 3; i < r->c->item_count; i += 2) {
+        if (!shows(&p, item[i].blob, item[i + 1].blob)) {
+            return false;
+        }
+        shown += !shown_before(&item[3], (i - 3) / 2, 2);
+    }
+    return !whole || shown == p.count;
+}
+
 static bool run_hdel(const struct sim_run *r, struct sim_key_state *k)
 {
     struct pairs p = pairs_of(r, k, 0);
@@ -239,6 +327,12 @@ bool run_hash(const struct sim_run *r)
     }
     if (id == SIM_HKEYS || id == SIM_HVALS || id == SIM_HGETALL) {
         return run_hall(r, k);
+    }
+    if (id == SIM_HRANDFIELD) {
+        return run_hrandfield(r, k);
+    }
+    if (id == SIM_HSCAN) {
+        return run_hscan(r, k);
     }
     if (id == SIM_HDEL) {
         return run_hdel(r, k);

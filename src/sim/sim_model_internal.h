@@ -27,6 +27,10 @@ static inline bool run_word_int(const struct sim_run *r, uint32_t i, int64_t *ou
     return i < r->c->word_count && run_int(run_word(r, i), out);
 }
 
+/* Redis's rules of ranges in something of that length: negative ends count from behind, and what
+ * lies outside is cut off. False: nothing is left of it. */
+bool run_range(int64_t *from, int64_t *to, int64_t len);
+
 /* Does the reply say that? Of an unknown command: always. */
 bool says_int(const struct sim_run *r, int64_t n);
 bool says_ok(const struct sim_run *r);
@@ -66,6 +70,7 @@ void run_deadline_at(const struct sim_run *r, struct sim_key_state *k, int64_t a
 bool run_string(const struct sim_run *r);
 bool run_number(const struct sim_run *r);
 bool run_bits(const struct sim_run *r);
+bool run_lcs(const struct sim_run *r);
 bool run_hash(const struct sim_run *r);
 bool run_keys(const struct sim_run *r);
 bool run_expiry(const struct sim_run *r);

@@ -9,6 +9,39 @@ static bool run_type(const struct sim_run *r)
     return says_simple(r, names[run_found(run_key(r, 0))]);
 }
 
+static bool says_one_of(const struct sim_run *r, const char *const *texts, size_t count)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t blob = sim_blob_find(&r->m->blobs, slice_str(texts[i]));
+
+        found = found || (blob != 0 && says_bulk(r, blob));
+    }
+    return found || !r->c->known;
+}
+
+/* How a value is kept is up to the server, but not that of another type. */
+static bool run_object(const struct sim_run *r)
+{
+    static const char *const strings[] = {"int", "embstr", "raw"};
+    static const char *const hashes[] = {"listpack", "hashtable"};
+    const struct sim_item *said = &r->c->items[0];
+    enum sim_found found = run_found(run_key(r, 0));
+
+    if (found == SIM_MISSING) {
+        return says_null(r);
+    }
+    if (run_word_is(r, 1, "ENCODING")) {
+        return found == SIM_STRING ? says_one_of(r, strings, ARRAY_COUNT(strings))
+                                   : says_one_of(r, hashes, ARRAY_COUNT(hashes));
+    }
+    if (run_word_is(r, 1, "FREQ")) { /* none is counted */
+        return says_error(r, "ERR");
+    }
+    return !r->c->known || (said->kind == SIM_ITEM_INT && said->n >= run_word_is(r, 1, "REFCOUNT"));
+}
+
 /* COPY, RENAME, RENAMENX: from the first key to the second. */
 static bool run_move(const struct sim_run *r)
 {
@@ -42,6 +75,9 @@ bool run_keys(const struct sim_run *r)
 
     if (id == SIM_TYPE) {
         return run_type(r);
+    }
+    if (id == SIM_OBJECT) {
+        return run_object(r);
     }
     if (id >= SIM_COPY) {
         return run_move(r);

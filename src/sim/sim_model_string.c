@@ -93,25 +93,6 @@ static bool run_getex(const struct sim_run *r)
     return says_value(r, old.value);
 }
 
-/* Redis's rules of ranges: negative ones count from the end. False: nothing of it. */
-static bool range_of(int64_t from, int64_t to, int64_t len, struct slice *text)
-{
-    if (from < 0 && to < 0 && from > to) {
-        return false;
-    }
-    from = from < 0 ? from + len : from;
-    to = to < 0 ? to + len : to;
-    from = from < 0 ? 0 : from;
-    to = to < 0 ? 0 : to;
-    to = to >= len ? len - 1 : to;
-    if (from > to || len == 0) {
-        return false;
-    }
-    text->data += from;
-    text->len = (size_t)(to - from) + 1;
-    return true;
-}
-
 static bool run_getrange(const struct sim_run *r)
 {
     struct sim_key_state *k = run_key(r, 0);
@@ -124,9 +105,9 @@ static bool run_getrange(const struct sim_run *r)
     if (run_found(k) == SIM_HASH) {
         return wrong_type(r);
     }
-    if (!range_of(from, to, (int64_t)text.len, &text)) {
-        text = SLICE("");
-    }
+    text = run_range(&from, &to, (int64_t)text.len)
+               ? (struct slice){text.data + from, (size_t)(to - from) + 1}
+               : SLICE("");
     return says_bulk(r, sim_blob_put(&r->m->blobs, text));
 }
 
@@ -235,6 +216,9 @@ bool run_string(const struct sim_run *r)
     }
     if (id == SIM_MGET) {
         return run_mget(r);
+    }
+    if (id == SIM_LCS) {
+        return run_lcs(r);
     }
     if (id == SIM_MSET || id == SIM_MSETNX) {
         return run_mset(r, id == SIM_MSETNX);

@@ -33,6 +33,7 @@ void sim_habits_draw(struct sim_habits *h, uint64_t seed)
     h->many_keys = PICK(&p, 0, 0, 0, 0, 0, 0, 0, 100, 400, 1500);
     /* Thousands of concurrent commands on one key would only keep the checker busy. */
     h->long_pipeline = h->many_keys >= 400 ? PICK(&p, 0, 0, 64, 200) : 0;
+    h->fields = PICK(&p, 3, 3, 3, 3, 3, 40); /* more than one call of HSCAN shows */
     if (h->long_pipeline > 0) {
         h->silent = h->hasty = h->lazy = 0; /* nor would thousands of which nothing is known */
     }
@@ -43,9 +44,9 @@ void sim_habits_put(const struct sim_habits *h, struct buf *out)
     buf_printf(out,
                "%u connections of a client, RESP3 %u of 1000, following the map %u, inline %u, "
                "silent %u, hasty %u, not reading %u, over all keys %u, FLUSHALL %u of a million, "
-               "crossing slots %u, big values %u",
+               "crossing slots %u, big values %u, %u fields of a hash",
                h->links, h->resp3, h->follows, h->inline_commands, h->silent, h->hasty, h->lazy,
-               h->keyspace, h->flushes, h->crossing, h->big);
+               h->keyspace, h->flushes, h->crossing, h->big, h->fields);
 }
 
 const char *sim_family_name(enum sim_family family)
@@ -62,7 +63,8 @@ const char *sim_family_name(enum sim_family family)
 }
 
 /* Commands as templates: $k stands for the object, $v a value, $f a field, $n a small number,
- * $o an offset, $t milliseconds, $w the time in milliseconds, $u the number of the request. */
+ * $o an offset, $t milliseconds, $w the time in milliseconds, $u the number of the request, $c the
+ * cursor of an iteration over the fields. */
 struct repertoire {
     const char *const *writes;
     size_t write_count;
@@ -74,9 +76,16 @@ static const char *const register_writes[] = {
     "SET reg:$k $v",     "SET reg:$k $v",   "SET reg:$k $v NX",     "SET reg:$k $v XX",
     "SET reg:$k $v GET", "SETNX reg:$k $v", "GETSET reg:$k $v",     "GETDEL reg:$k",
     "DEL reg:$k",        "UNLINK reg:$k",   "SET reg:$k $v KEEPTTL"};
-static const char *const register_reads[] = {"GET reg:$k",  "GET reg:$k",    "GET reg:$k",
-                                             "MGET reg:$k", "EXISTS reg:$k", "TYPE reg:$k",
-                                             "TOUCH reg:$k"};
+static const char *const register_reads[] = {"GET reg:$k",
+                                             "GET reg:$k",
+                                             "GET reg:$k",
+                                             "MGET reg:$k",
+                                             "EXISTS reg:$k",
+                                             "TYPE reg:$k",
+                                             "TOUCH reg:$k",
+                                             "OBJECT ENCODING reg:$k",
+                                             "OBJECT IDLETIME reg:$k",
+                                             "OBJECT FREQ reg:$k"};
 static const char *const counter_writes[] = {"INCR ctr:$k", "INCRBY ctr:$k $n", "INCRBY ctr:$k $n",
                                              "DECR ctr:$k", "DECRBY ctr:$k $n"};
 static const char *const counter_reads[] = {"GET ctr:$k"};
@@ -101,15 +110,29 @@ static const char *const bitmap_writes[] = {"SETBIT {bit:$k}a $o 1",
                                             "BITOP XOR {bit:$k}a {bit:$k}a {bit:$k}b",
                                             "BITOP NOT {bit:$k}b {bit:$k}a"};
 static const char *const bitmap_reads[] = {
-    "GETBIT {bit:$k}a $o",      "BITCOUNT {bit:$k}a",       "BITPOS {bit:$k}a 1",
-    "MGET {bit:$k}a {bit:$k}b", "MGET {bit:$k}a {bit:$k}b", "BITFIELD_RO {bit:$k}b GET i6 1"};
+    "GETBIT {bit:$k}a $o",         "BITCOUNT {bit:$k}a",
+    "BITPOS {bit:$k}a 1",          "MGET {bit:$k}a {bit:$k}b",
+    "MGET {bit:$k}a {bit:$k}b",    "BITFIELD_RO {bit:$k}b GET i6 1",
+    "LCS {bit:$k}a {bit:$k}b",     "LCS {bit:$k}a {bit:$k}b LEN",
+    "LCS {bit:$k}a {bit:$k}b IDX", "LCS {bit:$k}a {bit:$k}b IDX MINMATCHLEN $n WITHMATCHLEN"};
 static const char *const hash_writes[] = {"HSET hash:$k f$f $v",      "HSET hash:$k f$f $v",
                                           "HSET hash:$k f0 $v f2 $v", "HMSET hash:$k f1 $v f2 $v",
                                           "HSETNX hash:$k f$f $v",    "HDEL hash:$k f$f",
                                           "HDEL hash:$k f0 f1"};
-static const char *const hash_reads[] = {
-    "HGET hash:$k f$f", "HMGET hash:$k f0 f1 f2", "HGETALL hash:$k",    "HLEN hash:$k",
-    "HKEYS hash:$k",    "HVALS hash:$k",          "HEXISTS hash:$k f$f"};
+static const char *const hash_reads[] = {"HGET hash:$k f$f",
+                                         "HMGET hash:$k f0 f1 f2",
+                                         "HGETALL hash:$k",
+                                         "HLEN hash:$k",
+                                         "HKEYS hash:$k",
+                                         "HVALS hash:$k",
+                                         "HEXISTS hash:$k f$f",
+                                         "HSCAN hash:$k $c COUNT $n",
+                                         "HSCAN hash:$k $c COUNT 1",
+                                         "HRANDFIELD hash:$k",
+                                         "HRANDFIELD hash:$k $n",
+                                         "HRANDFIELD hash:$k -$n WITHVALUES",
+                                         "HRANDFIELD hash:$k $n WITHVALUES",
+                                         "OBJECT ENCODING hash:$k"};
 static const char *const hash_count_writes[] = {"HINCRBY hcnt:$k f$f $n", "HINCRBY hcnt:$k f$f -$n",
                                                 "HINCRBY hcnt:$k f$f $n", "HDEL hcnt:$k f$f",
                                                 "HINCRBYFLOAT hcnt:$k g $n.5"};
@@ -187,13 +210,20 @@ static void put_letter(const struct sim_request *r, struct prng *dice, char lett
         put_decimal(out, r->object);
         return;
     case 'f':
-        put_decimal(out, prng_below(dice, 3));
+        put_decimal(out, prng_below(dice, r->habits->fields));
         return;
     case 'n':
         put_decimal(out, prng_between(dice, 1, 3));
         return;
     case 'o':
         put_decimal(out, prng_below(dice, 12));
+        return;
+    case 'c':
+        if (r->scan->field_cursor[0] != 0 && r->scan->field_object == r->object) {
+            buf_append(out, r->scan->field_cursor, strlen(r->scan->field_cursor));
+        } else {
+            put_u8(out, '0');
+        }
         return;
     case 't':
         put_decimal(out, prng_between(dice, 1, 40) * prng_between(dice, 1, 100));

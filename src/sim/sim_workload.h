@@ -38,6 +38,7 @@ struct sim_habits {
     uint32_t crossing; /* of the commands: keys of several slots, to be refused */
     uint32_t big;      /* of the values */
     uint32_t big_bytes_max;
+    uint32_t fields;                   /* that hashes have, at most */
     uint32_t many_keys, long_pipeline; /* 0: as few as otherwise drawn */
 };
 void sim_habits_draw(struct sim_habits *h, uint64_t seed);
@@ -45,9 +46,11 @@ void sim_habits_draw(struct sim_habits *h, uint64_t seed);
 void sim_habits_put(const struct sim_habits *h, struct buf *out);
 const char *sim_family_name(enum sim_family family);
 
-/* What one client's SCAN is at. */
+/* What one client's SCAN and HSCAN are at. */
 struct sim_scan {
-    char cursor[24]; /* "" : none under way */
+    char cursor[24];       /* "" : none under way */
+    char field_cursor[24]; /* the same of HSCAN */
+    uint32_t field_object; /* ... on this one */
 };
 /* One command. */
 struct sim_request {

@@ -245,6 +245,111 @@ static void hashes(void **state)
         "1 1-9 HINCRBY a f 2 > :2\n2 1-9 HINCRBY a f 3 > :5\n1 10-11 HINCRBYFLOAT a f 0.5 > $5.5");
 }
 
+static void hashes_in_part(void **state)
+{
+    static const char three[] = "1 1-2 HSET a f 1 g 2 h 3 > :3\n";
+    static const struct {
+        const char *line;
+        bool legal;
+    } rows[] = {
+        {"1 3-4 HRANDFIELD a > $g", true},
+        {"1 3-4 HRANDFIELD a > $x", false},
+        {"1 3-4 HRANDFIELD a > _", false},
+        {"1 3-4 HRANDFIELD b > _", true},
+        {"1 3-4 HRANDFIELD b 2 > *0", true},
+        {"1 3-4 HRANDFIELD a 2 > *2 $h $f", true},
+        {"1 3-4 HRANDFIELD a 2 > *2 $f $f", false},
+        {"1 3-4 HRANDFIELD a 2 > *1 $f", false},
+        {"1 3-4 HRANDFIELD a 9 > *3 $h $f $g", true},
+        {"1 3-4 HRANDFIELD a 9 > *2 $h $f", false},
+        {"1 3-4 HRANDFIELD a 0 > *0", true},
+        {"1 3-4 HRANDFIELD a -4 > *4 $h $f $h $f", true},
+        {"1 3-4 HRANDFIELD a -4 > *3 $h $f $h", false},
+        {"1 3-4 HRANDFIELD a 2 WITHVALUES > *4 $h $3 $f $1", true},
+        {"1 3-4 HRANDFIELD a 2 WITHVALUES > *4 $h $1 $f $1", false},
+        {"1 3-4 HRANDFIELD a 2 WITHVALUES > *2 *2 $h $3 *2 $f $1", true},
+        {"1 3-4 HRANDFIELD a 2 WITHVALUES > *2 *2 $h $3 *2 $h $3", false},
+        {"1 3-4 HRANDFIELD a x > -\"ERR no\"", true},
+        {"1 3-4 HSCAN a 0 > *2 $0 *6 $h $3 $f $1 $g $2", true},
+        {"1 3-4 HSCAN a 0 > *2 $0 *8 $h $3 $f $1 $g $2 $h $3", true}, /* twice is allowed */
+        {"1 3-4 HSCAN a 0 > *2 $0 *4 $h $3 $f $1", false},
+        {"1 3-4 HSCAN a 0 MATCH f > *2 $0 *2 $f $1", true},
+        {"1 3-4 HSCAN a 0 > *2 $0 *6 $h $3 $f $1 $g $1", false},
+        {"1 3-4 HSCAN a 0 > *2 $7 *2 $x $1", false},
+        {"1 3-4 HSCAN b 0 > *2 $0 *0", true},
+        /* In two calls: g was there all the time, f came and h went. */
+        {"1 3-4 HSCAN a 0 > *2 $7 *2 $f $1\n1 5-6 HDEL a h > :1\n"
+         "1 7-8 HSCAN a 7 > *2 $0 *2 $g $2",
+         true},
+        {"1 3-4 HSCAN a 0 > *2 $7 *2 $f $1\n1 5-6 HDEL a h > :1\n1 7-8 HSCAN a 7 > *2 $0 *0",
+         false},
+        {"1 3-4 HSCAN a 0 > *2 $7 *2 $f $1\n1 5-6 HDEL a h > :1\n"
+         "1 7-8 HSCAN a 7 > *2 $0 *2 $h $3",
+         false},
+        {"1 3-4 HSCAN a 0 > *2 $7 *2 $f $1\n2 1-9 DEL a > :1\n1 7-8 HSCAN a 7 > *2 $0 *0", true},
+        {"1 3-4 HSCAN a 0 > *2 $7 *2 $f $1", true}, /* given up */
+        {"1 3-4 OBJECT ENCODING a > $listpack", true},
+        {"1 3-4 OBJECT ENCODING a > $raw", false},
+        {"1 3-4 OBJECT ENCODING a > _", false},
+        {"1 3-4 OBJECT ENCODING b > _", true},
+        {"1 3-4 OBJECT IDLETIME a > :0", true},
+        {"1 3-4 OBJECT IDLETIME a > :-1", false},
+        {"1 3-4 OBJECT REFCOUNT a > :0", false},
+        {"1 3-4 OBJECT FREQ a > -\"ERR none\"", true},
+        {"1 3-4 OBJECT FREQ a > _", false},
+        {"1 3-4 OBJECT FREQ b > _", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        char lines[256];
+
+        (void)snprintf(lines, sizeof lines, "%s%s", three, rows[i].line);
+        expect("", lines, rows[i].legal);
+    }
+}
+
+static void subsequences(void **state)
+{
+    static const char both[] = "1 1-2 SET {t}a ohmytext > +OK\n1 1-2 SET {t}b mynewtext > +OK\n";
+    static const struct {
+        const char *line;
+        bool legal;
+    } rows[] = {
+        {"1 3-4 LCS {t}a {t}b > $mytext", true},
+        {"1 3-4 LCS {t}a {t}b > $mytxt", false},
+        {"1 3-4 LCS {t}a {t}b > $mytexx", false},
+        {"1 3-4 LCS {t}a {t}b LEN > :6", true},
+        {"1 3-4 LCS {t}a {t}b LEN > :5", false},
+        {"1 3-4 LCS {t}a {t}c > $\"\"", true},
+        {"1 3-4 LCS {t}a {t}b LEN IDX > -\"ERR both\"", true},
+        {"1 3-4 LCS {t}a {t}b IDX > *4 $matches *2 *2 *2 :4 :7 *2 :5 :8 *2 *2 :2 :3 *2 :0 :1 $len "
+         ":6",
+         true},
+        {"1 3-4 LCS {t}a {t}b IDX > %2 $matches *1 *2 *2 :4 :7 *2 :5 :8 $len :6", false},
+        {"1 3-4 LCS {t}a {t}b IDX MINMATCHLEN 4 WITHMATCHLEN > "
+         "%2 $matches *1 *3 *2 :4 :7 *2 :5 :8 :4 $len :6",
+         true},
+        {"1 3-4 LCS {t}a {t}b IDX MINMATCHLEN 4 WITHMATCHLEN > "
+         "%2 $matches *1 *3 *2 :4 :7 *2 :5 :8 :3 $len :6",
+         false},
+        {"1 3-4 LCS {t}a {t}b IDX MINMATCHLEN 5 > %2 $matches *1 *2 *2 :4 :7 *2 :5 :8 $len :6",
+         false},
+        {"1 3-4 LCS {t}a {t}b IDX MINMATCHLEN 4 > %2 $matches *1 *2 *2 :4 :7 *2 :4 :7 $len :6",
+         false},
+        {"1 3-4 LCS {t}a {t}b IDX MINMATCHLEN 9 > %2 $matches *0 $len :6", true},
+        {"1 3-4 HSET {t}c f 1 > :1\n1 5-6 LCS {t}a {t}c > -\"ERR no strings\"", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        char lines[256];
+
+        (void)snprintf(lines, sizeof lines, "%s%s", both, rows[i].line);
+        expect("", lines, rows[i].legal);
+    }
+}
+
 static void pairs(void **state)
 {
     (void)state;
@@ -479,6 +584,8 @@ int main(void)
         cmocka_unit_test(strings),
         cmocka_unit_test(bitmaps),
         cmocka_unit_test(hashes),
+        cmocka_unit_test(hashes_in_part),
+        cmocka_unit_test(subsequences),
         cmocka_unit_test(pairs),
         cmocka_unit_test(order_of_a_connection),
         cmocka_unit_test(flushes),
