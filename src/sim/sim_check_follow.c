@@ -282,12 +282,15 @@ static uint32_t first_left(struct follow *f, uint32_t kind)
     return f->count;
 }
 
-/* Where the log has what the connection wrote next: of equal commands the one comes first whose
- * connection goes on first. */
+/* Of equal commands the one comes first that was answered before the log has the next of them, then
+ * the one whose connection goes on first: where the log has what was written there next. */
 static uint32_t goes_on(const struct follow *f, uint32_t call)
 {
-    uint32_t next = f->next[call];
+    uint32_t next = f->next[call], alike = f->then[f->to_come[f->kind[call]] - 1];
 
+    if (alike > 0 && f->calls[call].return_us < f->logged[alike - 1].at_us) {
+        return 0;
+    }
     while (next > 0 && (f->calls[next - 1].cmd->flags & SIM_COMMAND_WRITES) == 0) {
         next = f->next[next - 1];
     }
