@@ -35,7 +35,7 @@ bool sim_command_keyless(struct slice name)
     static const char *const names[] = {
         "ping",    "echo",     "hello",     "auth",  "reset",  "quit",    "select",  "client",
         "info",    "time",     "lolwut",    "wait",  "config", "command", "slowlog", "latency",
-        "cluster", "readonly", "readwrite", "synod", "memory",  "save",    "bgsave"};
+        "cluster", "readonly", "readwrite", "synod", "memory", "save",    "bgsave"};
 
     return is_one_of(name, names, ARRAY_COUNT(names));
 }
