@@ -38,6 +38,8 @@ struct base_mark {
     uint32_t rare_seeds; /* in fewer seeds than these it may stay unreached; 0: not declared rare */
     const char *rare_why; /* what must come together for it */
 };
+/* In place of a number of seeds: the simulator need not reach it; why names the test that does. */
+#define MARK_NOT_DUE UINT32_MAX
 #define SOMETIMES_RARE(cond, what, seeds, why)                                                     \
     do {                                                                                           \
         static struct base_mark mark_here = {(what), __FILE__, 0, (seeds), (why)};                 \

@@ -369,7 +369,8 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
     for (uint32_t p = 0; p < n->map.partitions; p++) {
         known += b->groups[p].known ? 1 : 0;
     }
-    SOMETIMES(known == 0 && n->log_started, "node_boot: nothing is left of the log");
+    SOMETIMES_RARE(known == 0 && n->log_started, "node_boot: nothing is left of the log", 5000,
+                   "a log of one file, which is lost or whose whole content is");
     if (known == 0 && !n->log_started) {
         node_start_groups(n); /* stopped between the map and the first log write */
         return ERR_OK;

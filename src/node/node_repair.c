@@ -38,7 +38,8 @@ void node_repair_suspect(struct group *g, enum suspicion why, const char *how)
         return;
     }
     SOMETIMES(why == SUSPECT_ROT, "node_repair: rot was found by the replica itself");
-    SOMETIMES(why == SUSPECT_DIFFERS, "node_repair: a leader was outvoted");
+    SOMETIMES_RARE(why == SUSPECT_DIFFERS, "node_repair: a leader was outvoted", 5000,
+                   "a leader whose value rots, and who does not come across it itself first");
     d->suspect = why;
     d->stuck_us = n->now.mono_us + STUCK_US;
     d->alone = false;

@@ -278,8 +278,9 @@ void node_snap_recv_disk(struct group *g, enum disk_user user, const struct disk
         (node_token_number(done->token) < v->first_token && !PLANTED(OLD_COMPLETION))) {
         /* Of one that was given up, say when its link broke during the sync: were it
          * taken for the present one's, a half received state would be installed. */
-        SOMETIMES(v->active && v->install_ticket == 0,
-                  "node_snaprecv: a completion of one given up");
+        SOMETIMES_RARE(v->active && v->install_ticket == 0,
+                       "node_snaprecv: a completion of one given up", 5000,
+                       "a link breaks and comes back while the receiver's disk stalls");
         return;
     }
     if (done->err != ERR_OK) {

@@ -159,7 +159,9 @@ static struct snap_send *send_of_token(struct group *g, uint64_t token)
  * next. */
 static void file_bad(struct group *g, struct snap_send *s, const char *why)
 {
-    SOMETIMES(true, "node_snapsend: a snapshot file that is no good any more");
+    SOMETIMES_RARE(true, "node_snapsend: a snapshot file that is no good any more", 20000,
+                   "somebody needs a snapshot between the harm of its file and the next one; "
+                   "test/unit/node/node_snap_test.c");
     node_log(g->node, NODE_LOG_ERROR,
              "msg=\"a snapshot file is damaged and is written anew\" partition=%u file=%llx "
              "reason=\"%s\"",

@@ -98,13 +98,19 @@ static bool must_succeed(const struct sim_world *w, const struct sim_pipe *l,
 }
 
 /* Leaders are spread evenly again by handing over, in a healthy cluster too. A command that
- * was bounced meanwhile, behind which another of its pipeline went ahead, is told so. */
-static bool handed_over(const struct sim_world *w, const struct sim_op *op, struct slice error)
+ * was bounced meanwhile, behind which another of its pipeline went ahead, is told so: after the
+ * next leader was elected, or before, when the one that hands over has stepped down. */
+static bool handed_over(struct sim_world *w, const struct sim_op *op, struct slice error)
 {
     enum { BOUNCING_US = 100000 };
+    struct diag why;
 
-    return error.len > 8 && memcmp(error.data, "TRYAGAIN", 8) == 0 &&
-           w->raft.elected_us + BOUNCING_US >= op->call_us;
+    if (error.len <= 8 || memcmp(error.data, "TRYAGAIN", 8) != 0) {
+        return false;
+    }
+    return w->raft.elected_us + BOUNCING_US >= op->call_us ||
+           !(w->phase == SIM_CORE_HEALTHY ? sim_check_raft_core(w, &why)
+                                          : sim_check_raft_converged(w, &why));
 }
 
 static void say_op(const struct sim_world *w, const struct sim_op *op)
@@ -353,7 +359,9 @@ static bool put_request(struct sim_world *w, struct sim_client *c, struct sim_pi
            prng_chance(&c->rng, w->opt.habits.inline_commands, 1000) &&
                fits_inline(buf_slice(&words)));
     if (silent) {
-        op->outcome = SIM_OP_SILENT;
+        /* Not SIM_OP_SILENT: what nobody wanted to hear may have been INDOUBT, when the link to
+         * the leader broke, and then it happens after what the connection asked later. */
+        op->outcome = SIM_OP_LOST;
     } else {
         expect(l, op->id - 1);
     }

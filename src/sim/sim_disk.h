@@ -46,6 +46,7 @@ struct sim_disk {
     struct sim_file **files;
     size_t count, cap;
     bool full;      /* nothing may grow */
+    bool copies;    /* blocks are copied on writing: when it is full, nothing may be written */
     bool read_only; /* nothing may change: every write is an error */
     bool sync_lies; /* planted: one sync of four does nothing */
     uint64_t syncs;

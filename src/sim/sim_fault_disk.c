@@ -164,6 +164,32 @@ static void harm_log(struct sim_world *w, enum byte_harm what)
     }
 }
 
+/* Metadata is short and kept twice: its head is meant as often as the rest, and sometimes both
+ * files are hit. */
+static void harm_metadata(struct sim_world *w, struct sim_host *h, const char *path,
+                          enum byte_harm what)
+{
+    static const char mark[] = ".copy";
+    enum { HEAD_BYTES = 16, MARK_BYTES = sizeof mark - 1 };
+    bool both = prng_chance(&w->rng, 1, 4), head = prng_chance(&w->rng, 1, 2);
+    size_t len = strlen(path);
+    bool is_copy = len > MARK_BYTES && strcmp(path + len - MARK_BYTES, mark) == 0;
+    int stem = (int)(is_copy ? len - MARK_BYTES : len);
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct sim_file *f;
+        char name[DISK_PATH_MAX];
+        uint64_t bytes;
+
+        (void)snprintf(name, sizeof name, "%.*s%s", stem, path, i == 0 ? "" : mark);
+        f = sim_disk_find(&h->disk, name);
+        bytes = f == NULL ? 0 : sim_file_platter_bytes(f);
+        if (bytes > HEAD_BYTES && (both || (i == 1) == is_copy)) {
+            harm_byte(w, h, name, prng_below(&w->rng, head ? HEAD_BYTES : bytes), what);
+        }
+    }
+}
+
 static void harm_file(struct sim_world *w, enum byte_harm what)
 {
     struct sim_host *h = sim_fault_any_host(w);
@@ -180,7 +206,9 @@ static void harm_file(struct sim_world *w, enum byte_harm what)
     if (prng_chance(&w->rng, 1, 2)) {
         sim_host_crash(w, h, false);
     }
-    if (bytes > 0) {
+    if (meta) {
+        harm_metadata(w, h, path, what);
+    } else if (bytes > 0) {
         harm_byte(w, h, path, prng_below(&w->rng, bytes), what);
     }
     if (h->node == NULL) {

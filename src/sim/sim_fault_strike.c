@@ -356,8 +356,14 @@ void sim_fault_member(struct sim_world *w, struct sim_host *h, uint32_t part, ui
     uint64_t name = sim_name(1U << 16 | (part + 1), (uint32_t)index);
     struct aim at = {.host = h->id, .part = part};
 
-    if (may_strike(w, SIM_FAULT_MEMBER, name) && prng_chance(&w->rng, 1, 2)) {
-        at.kind = kinds[prng_below(&w->rng, ARRAY_COUNT(kinds))];
+    if (!may_strike(w, SIM_FAULT_MEMBER, name) || !prng_chance(&w->rng, 1, 2)) {
+        return;
+    }
+    at.kind = kinds[prng_below(&w->rng, ARRAY_COUNT(kinds))];
+    if ((at.kind == STRIKE_CUT || at.kind == STRIKE_KEEP_LEARNER) && prng_chance(&w->rng, 1, 2)) {
+        sim_fault_struck(w, name);
+        strike(w, at, name); /* nobody, or only a learner, hears of the new configuration */
+    } else {
         sim_in(w, 1 + prng_below(&w->rng, 400000), strike_event, aim_pack(at), name);
     }
 }
@@ -382,7 +388,7 @@ static void snapshot_event(struct sim_world *w, uint64_t host, uint64_t name)
     }
     w->rng = sim_dice(w, SIM_FOR_STRIKE, name ^ 1ULL << 63);
     other = &w->hosts[(host + 1 + prng_below(&w->rng, w->opt.hosts)) % w->opt.hosts];
-    what = prng_below(&w->rng, 5);
+    what = prng_below(&w->rng, 7);
     sim_fault_struck(w, name);
     sim_trace(w, 0x5a95, what);
     sim_say(w, SIM_LOG_SHORT, "n%u is struck at a snapshot, kind %lu", h->id, what);
@@ -406,7 +412,7 @@ static void snapshot_event(struct sim_world *w, uint64_t host, uint64_t name)
         return;
     default: /* it starts over while the disk is still at work for the one given up */
         if (w->opt.fault[SIM_FAULT_SLOW_DISK]) {
-            h->disk_stall_until_us = w->now_us + 100000 + strike_us(w);
+            h->disk_stall_until_us = w->now_us + prng_between(&w->rng, 100000, 1000000);
         }
         sim_in(w, prng_below(&w->rng, 20000), reset_event, h->id, name);
         return;

@@ -35,8 +35,9 @@ struct sim_harm {
     bool must_notice; /* others have surely heard of what is missing */
     bool noticed;
     uint64_t since_us, started_us;
-    struct {      /* as the harmed node started */
-        bool cut; /* it knew less than its twin, and did not say so */
+    uint64_t whole_us; /* since when the cluster has been whole again; 0: it is not */
+    struct {           /* as the harmed node started */
+        bool cut;      /* it knew less than its twin, and did not say so */
         uint64_t self;
     } of[SIM_HARM_PARTITIONS_MAX];
     struct sim_disk twin;

@@ -37,6 +37,7 @@ void sim_host_init(struct sim_world *w, uint32_t id)
         h->clock.wall_offset_ms = (int64_t)prng_below(&h->rng, 20001) - 10000;
     }
     h->turn_delay_us = prng_between(&h->rng, 1, w->opt.turn_us);
+    h->disk.copies = w->opt.disk_copies;
     h->disk.sync_lies = w->opt.bug == SIM_BUG_FSYNC_LIES;
 }
 

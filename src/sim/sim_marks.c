@@ -80,7 +80,9 @@ static void gather(struct rows *r, const struct sim_marks *m)
 
 static bool is_missing(const struct row *row, uint64_t seeds)
 {
-    return row->seeds == 0 && seeds >= row->mark->rare_seeds;
+    uint32_t rare = row->mark->rare_seeds;
+
+    return row->seeds == 0 && rare != MARK_NOT_DUE && seeds >= rare;
 }
 
 struct sim_marks_sum sim_marks_sum_up(const struct sim_marks *m, uint64_t seeds, FILE *to)
@@ -102,7 +104,9 @@ struct sim_marks_sum sim_marks_sum_up(const struct sim_marks *m, uint64_t seeds,
             continue;
         }
         (void)fprintf(to, "  %7u  %s", row->seeds, row->mark->name);
-        if (row->seeds == 0 && row->mark->rare_seeds > 0) {
+        if (row->seeds == 0 && row->mark->rare_seeds == MARK_NOT_DUE) {
+            (void)fprintf(to, " (not due: %s)", row->mark->rare_why);
+        } else if (row->seeds == 0 && row->mark->rare_seeds > 0) {
             (void)fprintf(to, " (rare: %s; due within %u seeds)", row->mark->rare_why,
                           row->mark->rare_seeds);
         }

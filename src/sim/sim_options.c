@@ -191,7 +191,7 @@ static void draw_snapshots(struct sim_options *o, struct prng *p)
     o->snapshot_permille = (uint32_t)PICK(p, 20, 100, 300);
     o->disk_sync_us = PICK(p, 1000, 20000, 50000);
     turn_on(o, SIM_FAULT_SNAPSHOT);
-    turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_SLOW_DISK : SIM_FAULT_DISK_FULL);
+    turn_on(o, prng_chance(p, 3, 4) ? SIM_FAULT_SLOW_DISK : SIM_FAULT_DISK_FULL);
     turn_on(o, SIM_FAULT_PAUSE);
     turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_PARTITION : SIM_FAULT_CLOG);
     turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_WIPE : SIM_FAULT_KILL);
@@ -237,6 +237,40 @@ static void draw_pause_faults(struct sim_options *o, struct prng *p)
         turn_on(o, SIM_FAULT_STOP);
         break;
     }
+}
+
+/* One replica's data is harmed, noticed and made good, then the next one's: the harm of a replica
+ * must begin in a whole cluster, which the other profiles seldom have. */
+static void draw_storage(struct sim_options *o, struct prng *p)
+{
+    static const enum sim_fault harms[] = {
+        SIM_FAULT_WIPE,      SIM_FAULT_FLIP,      SIM_FAULT_ROT,       SIM_FAULT_LATENT,
+        SIM_FAULT_LOST_FILE, SIM_FAULT_OLD_IMAGE, SIM_FAULT_MISDIRECT, SIM_FAULT_CORRUPT};
+    static const enum sim_fault others[] = {
+        SIM_FAULT_MEMBER, SIM_FAULT_MEMBER, SIM_FAULT_MEMORY,    SIM_FAULT_KILL,
+        SIM_FAULT_POWER,  SIM_FAULT_LEADER, SIM_FAULT_DISK_FULL, SIM_FAULT_SLOW_DISK};
+
+    o->hosts = (uint32_t)PICK(p, 3, 5);
+    o->replicas = o->hosts; /* of three, one being rebuilt, the others need each other */
+    o->partitions = (uint32_t)PICK(p, 1, 2, 4);
+    o->heartbeat_us = PICK(p, 20000, 50000);
+    o->election_us_min = o->heartbeat_us * 5;
+    o->election_us_max = o->election_us_min * 2;
+    o->latency_us = PICK(p, 50, 500, 2000);
+    o->jitter_us = o->latency_us;
+    o->disk_sync_us = PICK(p, 100, 1000, 10000);
+    o->think_us = PICK(p, 2000, 10000);
+    o->read_percent = 30;
+    o->fault_gap_us = PICK(p, 100000, 300000);
+    o->fault_long_us = PICK(p, 100000, 1000000);
+    o->faults_drawn = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        turn_on(o, harms[prng_below(p, ARRAY_COUNT(harms))]);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        turn_on(o, others[prng_below(p, ARRAY_COUNT(others))]);
+    }
+    o->faults_while_founding = false;
 }
 
 /* A leader sleeps through the end of its lease while its clients go on asking it. */
@@ -369,13 +403,15 @@ void sim_options_draw(struct sim_options *o)
     draw_faults(o, &p);
     o->profile =
         (enum sim_profile)PICK(&p, SIM_PROFILE_GENERAL, SIM_PROFILE_GENERAL, SIM_PROFILE_ELECTIONS,
-                               SIM_PROFILE_PAUSES, SIM_PROFILE_SNAPSHOTS);
+                               SIM_PROFILE_PAUSES, SIM_PROFILE_SNAPSHOTS, SIM_PROFILE_STORAGE);
     if (o->profile == SIM_PROFILE_ELECTIONS) {
         draw_elections(o, &p);
     } else if (o->profile == SIM_PROFILE_PAUSES) {
         draw_pauses(o, &p);
     } else if (o->profile == SIM_PROFILE_SNAPSHOTS) {
         draw_snapshots(o, &p);
+    } else if (o->profile == SIM_PROFILE_STORAGE) {
+        draw_storage(o, &p);
     }
     draw_habits(o);
     make_load_sane(o, &p);
@@ -383,6 +419,7 @@ void sim_options_draw(struct sim_options *o)
     make_patience_sane(o);
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
+    o->disk_copies = prng_chance(&p, 1, 3);
     if (o->lease_reads && o->bug != SIM_BUG_CLOCKS_APART) {
         o->faults_drawn &= ~sim_fault_bit(SIM_FAULT_CLOCKS_APART); /* nothing is promised then */
     } else if (o->bug == SIM_BUG_CLOCKS_APART) {
@@ -472,6 +509,7 @@ static void put_faults(const struct sim_options *o, struct buf *out)
 
     buf_printf(out, "disk write %s", sim_span(o->disk_write_us).text);
     put_span(out, "sync", o->disk_sync_us);
+    buf_printf(out, "%s", o->disk_copies ? ", blocks copied on writing" : "");
     put_span(out, "a fault every", o->fault_gap_us);
     put_span(out, "inside a turn every", o->turn_gap_us);
     put_span(out, "lasting up to", o->fault_long_us);

@@ -108,6 +108,8 @@ enum sim_link_shape {
     X(SIM_PROFILE_GENERAL, "general")                                                              \
     X(SIM_PROFILE_ELECTIONS, "elections") /* many, each struck at once; one entry per message */   \
     X(SIM_PROFILE_SNAPSHOTS, "snapshots") /* short logs, replicas that lag; many snapshots */      \
+    X(SIM_PROFILE_STORAGE,                                                                         \
+      "storage")                    /* data is harmed again and again, and little else happens */  \
     X(SIM_PROFILE_PAUSES, "pauses") /* leaders stop for longer than a lease; few keys, much read   \
                                      */
 #define SIM_PROFILE_ENUM(id, name) id,
@@ -152,6 +154,7 @@ struct sim_options {
     uint64_t output_soft_bytes;                    /* unsent to a client: then it is not read */
     uint32_t cut_permille;                         /* a sent piece arrives in several */
     uint64_t disk_write_us, disk_sync_us;
+    bool disk_copies;            /* blocks are copied on writing: a full disk refuses all writes */
     uint64_t faults_drawn;       /* a bit for each class the seed switched on */
     bool fault[SIM_FAULT_COUNT]; /* ... and nobody left out */
     uint64_t fault_gap_us;       /* mean time between two faults */
