@@ -1,11 +1,6 @@
 /* swim.c - the engine's life: configuration, the clock, messages, views. */
 #include "core/swim/swim_internal.h"
 
-bool swim_id_eq(const struct swim_id *a, const struct swim_id *b)
-{
-    return memcmp(a->b, b->b, sizeof a->b) == 0;
-}
-
 bool swim_id_is_zero(const struct swim_id *a)
 {
     return load_u64le(a->b) == 0 && load_u64le(a->b + 8) == 0;

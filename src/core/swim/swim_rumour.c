@@ -151,12 +151,12 @@ void swim_rumour_add(struct swim *s, uint32_t pos)
 }
 
 /* Sent once more: further back in the queue, or out of it. */
-static void count_sent(struct swim *s, uint32_t pos)
+static void count_sent(struct swim *s, uint32_t pos, uint32_t limit)
 {
     uint8_t transmits = (uint8_t)(s->members[pos].transmits + 1);
 
     swim_rumour_drop(s, pos);
-    if (transmits < swim_transmits(s) || PLANTED(SWIM_TELLS_FOREVER)) {
+    if (transmits < limit || PLANTED(SWIM_TELLS_FOREVER)) {
         link_last(s, pos, transmits < SWIM_TRANSMITS_MAX ? transmits : SWIM_TRANSMITS_MAX);
     }
 }
@@ -235,15 +235,16 @@ void swim_send(struct swim *s, struct swim_msg *m, const struct swim_addr *addr,
                struct swim_effects *fx)
 {
     struct packing p = {.fx = fx};
-    uint32_t buddy;
+    uint32_t buddy, limit;
 
     m->record_count = 0;
     p.left = s->cfg.packet_bytes_max - swim_head_bytes(m);
     buddy = pack_buddy(s, &p, &m->to);
     pack_queue(s, &p, buddy);
+    limit = p.count > 0 ? swim_transmits(s) : 0;
     for (uint32_t i = 0; i < p.count; i++) {
         if (s->members[p.taken[i]].queued) {
-            count_sent(s, p.taken[i]);
+            count_sent(s, p.taken[i], limit);
         }
     }
     send_to(s, m, addr, &p);

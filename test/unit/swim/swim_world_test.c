@@ -359,7 +359,7 @@ int main(int argc, char **argv)
         count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     }
     for (uint64_t i = 0; i < count; i++) {
-        (void)fprintf(stderr, "world %llu\n", (unsigned long long)(seed + i));
+        (void)fprintf(stderr, "world %llu\n", (unsigned long long)seed + i);
         all_worlds(seed + i);
     }
     return 0;
