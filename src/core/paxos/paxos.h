@@ -53,7 +53,7 @@ struct paxos_config {
     struct paxos_id self;
     uint64_t retry_us;       /* no quorum after this: the silent ones are asked again */
     uint64_t backoff_us_min; /* outbid: a random wait of at least min; what it may be at most */
-    uint64_t backoff_us_max; /* doubles each time, up to max */
+    uint64_t backoff_us_max; /* doubles each time, up to max: several times what both phases take */
     uint64_t finish_us;      /* a value accepted and not decided for so long (up to twice, at
                               * random): find out, and finish it. 0: never */
     uint32_t value_bytes_max;

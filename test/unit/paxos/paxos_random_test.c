@@ -92,7 +92,8 @@ static void draw_swarm(struct harness *h)
     };
     h->c->cfg.retry_us = prng_between(p, 20000, 300000);
     h->c->cfg.backoff_us_min = prng_between(p, 1000, 30000);
-    h->c->cfg.backoff_us_max = h->c->cfg.backoff_us_min * prng_between(p, 2, 40);
+    /* Well above what two phases take once healed: else a duel need not end. */
+    h->c->cfg.backoff_us_max = prng_between(p, 400000, 1500000);
     h->c->cfg.finish_us = prng_chance(p, 1, 2) ? prng_between(p, 50000, 900000) : 0;
 }
 
