@@ -6,6 +6,9 @@
 BINARY is built with -Dplanted=true. Seeds run upwards from the first until one ends with a
 finding that it has not without the bug; exit 1 if a bug is not found within N seeds. NAME: only
 these. --release: this other binary must have no trace of any bug of the product.
+
+What no run of the simulator can show is found by a test that fails with the bug and passes
+without it (BY_TEST; docs/howto/sim.md says why).
 """
 import concurrent.futures
 import os
@@ -14,6 +17,11 @@ import subprocess
 import sys
 import time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BY_TEST = {
+    "learner-counts": ("raft/raft_trace_test", "test/trace/raft/learners.txt"),
+    "vote-unwritten": ("wal/wal_test",),
+}
 LINE = re.compile(r"^ {21}(\S+) +(sim|raft|wal|store|node|wire) +(.+)$")
 
 
@@ -40,9 +48,23 @@ def run(binary, first, count, *more):
                           encoding="utf-8", errors="replace")
 
 
+def test_fails(binary, name, bug):
+    """Does the test that finds the bug of this name fail while that bug is planted?"""
+    program, *files = BY_TEST[name]
+    build = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(binary))))
+    return subprocess.run([os.path.join(build, "test", "unit", program),
+                           *[os.path.join(ROOT, f) for f in files]],
+                          env={**os.environ, "SYNOD_PLANTED": bug}, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL).returncode != 0
+
+
 def hunt(binary, name, first, count):
-    """(seed or None, seeds run, seconds, who found it)"""
+    """(seed, or "test", or None; seeds run, seconds, who found it)"""
     began, seed, end = time.monotonic(), first, first + count
+    if name in BY_TEST:
+        found = test_fails(binary, name, name) and not test_fails(binary, name, "")
+        return ("test" if found else None, "test", time.monotonic() - began,
+                os.path.basename(BY_TEST[name][-1]))
     while seed < end:
         done = run(binary, seed, end - seed, "--bug", name)
         m = re.search(r"^FINDING seed (\d+): (.*)$", done.stdout, re.M)

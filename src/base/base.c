@@ -3,9 +3,24 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #ifdef SYNOD_PLANTED
 enum planted planted_now;
+
+/* Programs of tests have no option that chooses one: SYNOD_PLANTED=NAME does. */
+__attribute__((constructor)) static void planted_from_environment(void)
+{
+#define PLANTED_NAME(id, name, room, what) name,
+    static const char *const names[] = {PLANTED_LIST(PLANTED_NAME)};
+    const char *chosen = getenv("SYNOD_PLANTED");
+
+    for (unsigned i = 0; chosen != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(chosen, names[i]) == 0) {
+            planted_now = (enum planted)(i + 1);
+        }
+    }
+}
 #endif
 
 _Noreturn void check_failed(const char *cond, const char *file, int line)
