@@ -65,7 +65,7 @@ void sim_calls_order(const struct sim_call *calls, uint32_t count, uint32_t *aft
     mem_free(sorted);
 }
 
-bool sim_call_changed_nothing(const struct sim_call *c)
+bool sim_call_changed_nothing(const struct sim_model *m, const struct sim_call *c)
 {
     enum sim_command_id id = c->cmd->id;
     const struct sim_item *said = &c->items[0];
@@ -74,7 +74,8 @@ bool sim_call_changed_nothing(const struct sim_call *c)
         return true;
     }
     if (said->kind == SIM_ITEM_NULL) {
-        return id == SIM_SET && c->word_count == 4; /* NX or XX */
+        return id == SIM_SET && c->word_count == 4 && /* NX or XX */
+               !slice_eq_nocase(sim_blob_get(&m->blobs, c->words[3]), SLICE("GET"));
     }
     return said->kind == SIM_ITEM_INT && said->n == 0 &&
            (id == SIM_DEL || id == SIM_UNLINK || id == SIM_HDEL || id == SIM_SETNX ||

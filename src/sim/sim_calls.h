@@ -11,5 +11,5 @@ uint32_t sim_calls_known(const struct sim_call *calls, uint32_t count, uint32_t 
  * 1 + whatever was sent next there. */
 void sim_calls_order(const struct sim_call *calls, uint32_t count, uint32_t *after, uint32_t *next);
 /* Whatever c found, by its reply it changed nothing. */
-bool sim_call_changed_nothing(const struct sim_call *c);
+bool sim_call_changed_nothing(const struct sim_model *m, const struct sim_call *c);
 #endif

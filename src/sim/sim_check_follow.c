@@ -231,7 +231,8 @@ static bool place_idle(struct follow *f, uint32_t call, enum patience patience)
     const struct sim_call *c = &f->calls[call];
     bool done;
 
-    if (!sim_call_changed_nothing(c) && (patience != WHAT_IS_LEFT || !leaves_state(f, call))) {
+    if (!sim_call_changed_nothing(f->m, c) &&
+        (patience != WHAT_IS_LEFT || !leaves_state(f, call))) {
         return false;
     }
     if (patience == WHAT_FITS && comes_too_soon(f, c)) {
@@ -394,4 +395,44 @@ bool sim_check_follow(struct sim_model *m, const struct sim_follow_input *in)
     explained = f.left == 0;
     follow_end(&f);
     return explained;
+}
+
+static int by_sent(const void *a, const void *b)
+{
+    const struct sim_follow_entry *x = a, *y = b;
+
+    if (x->sent != y->sent) {
+        return x->sent < y->sent ? -1 : 1;
+    }
+    return x->at_us < y->at_us ? -1 : x->at_us > y->at_us;
+}
+
+uint32_t sim_check_follow_happened(const struct sim_follow_input *in, struct sim_call *out)
+{
+    struct sim_follow_entry *sorted = mem_alloc((in->logged_count + 1) * sizeof sorted[0]);
+    uint32_t kept = 0;
+
+    memcpy(sorted, in->logged, in->logged_count * sizeof sorted[0]);
+    qsort(sorted, in->logged_count, sizeof sorted[0], by_sent);
+    for (uint32_t i = 0; i < in->count; i++) {
+        const struct sim_call *c = &in->calls[i];
+        const struct sim_follow_entry earliest = {c->sent, c->call_us};
+        uint32_t from = 0, to = in->logged_count;
+
+        while (from < to) {
+            uint32_t mid = from + (to - from) / 2;
+
+            if (by_sent(&sorted[mid], &earliest) < 0) {
+                from = mid + 1;
+            } else {
+                to = mid;
+            }
+        }
+        if (c->known || (from < in->logged_count && sorted[from].sent == c->sent &&
+                         sorted[from].at_us <= c->return_us)) {
+            out[kept++] = *c;
+        }
+    }
+    mem_free(sorted);
+    return kept;
 }

@@ -24,4 +24,7 @@ struct sim_follow_input {
 };
 /* True: an explanation was found. False says nothing. */
 bool sim_check_follow(struct sim_model *m, const struct sim_follow_input *in);
+/* Copies the calls without those of unknown outcome that the log says nothing of: an explanation
+ * without them is one. out: room for in->count. Returns how many. */
+uint32_t sim_check_follow_happened(const struct sim_follow_input *in, struct sim_call *out);
 #endif

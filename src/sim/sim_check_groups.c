@@ -8,7 +8,13 @@
 
 #include <stdlib.h>
 
-enum { SHOWN_BEFORE = 24, SHOWN_AFTER = 8, TWINS_MAX = 200, TWIN_STATES_MAX = 20000 };
+enum {
+    SHOWN_BEFORE = 24,
+    SHOWN_AFTER = 8,
+    TWINS_MAX = 200,
+    TWIN_STATES_MAX = 20000,
+    SHARE_OF_LOG = 2
+};
 
 /* Keys by their blobs in the history; groups by union. */
 struct keys {
@@ -419,6 +425,31 @@ static enum sim_linear_verdict search_group(struct group *g, uint64_t states_max
     return sim_check_linear(&g->m, &in, report);
 }
 
+/* By what the log says, as far as it goes. True: there is an explanation. */
+static bool explained_by_log(struct group *g, uint64_t *states)
+{
+    const struct sim_follow_input follow = {g->calls, g->call_count, g->logged, g->logged_count};
+    struct sim_linear_report report = {0};
+    struct sim_call *happened;
+    uint32_t count;
+    bool explained = sim_check_follow(&g->m, &follow);
+
+    if (explained || g->logged_count == 0) {
+        return explained;
+    }
+    happened = mem_alloc((g->call_count + 1) * sizeof happened[0]);
+    count = sim_check_follow_happened(&follow, happened);
+    if (count < g->call_count) {
+        struct sim_linear_input in = {happened, count, g->values,
+                                      g->c->opt.states_max / SHARE_OF_LOG};
+
+        explained = sim_check_linear(&g->m, &in, &report) == SIM_LINEAR;
+        *states += report.states;
+    }
+    mem_free(happened);
+    return explained;
+}
+
 static bool names_group(const struct group *g, const struct judged *j)
 {
     bool named = j->keys.count > 0;
@@ -493,15 +524,13 @@ static void judge_group(struct group *g)
     struct sim_linear_report report = {0};
     struct slice key = sim_blob_get(&g->c->h->blobs, g->keys[0]);
     struct sim_check_result *out = g->c->out;
-    struct sim_follow_input follow;
 
     out->groups++;
     if (!check_count(g->c, g->ops, g->count) || !prepare(g)) {
         show_group(g, 0);
         return;
     }
-    follow = (struct sim_follow_input){g->calls, g->call_count, g->logged, g->logged_count};
-    if (sim_check_follow(&g->m, &follow)) {
+    if (explained_by_log(g, &out->states)) {
         out->followed++;
         return;
     }

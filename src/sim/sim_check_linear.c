@@ -577,7 +577,7 @@ static bool is_idle(const struct search *s, const struct sim_call *c)
 {
     struct sim_state next;
 
-    return sim_call_changed_nothing(c) && !comes_too_soon(s, c) && place_fits(s, c) &&
+    return sim_call_changed_nothing(s->m, c) && !comes_too_soon(s, c) && place_fits(s, c) &&
            run(s, c, 0, &s->at.state, &next) && same_state(s, &next, &s->at.state);
 }
 
