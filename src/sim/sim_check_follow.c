@@ -287,7 +287,7 @@ static uint32_t first_left(struct follow *f, uint32_t kind)
  * the one whose connection goes on first: where the log has what was written there next. */
 static uint32_t goes_on(const struct follow *f, uint32_t call)
 {
-    uint32_t next = f->next[call], alike = f->then[f->to_come[f->kind[call]] - 1];
+    uint32_t kind = f->kind[call], next = f->next[call], alike = f->then[f->to_come[kind] - 1], on;
 
     if (alike > 0 && f->calls[call].return_us < f->logged[alike - 1].at_us) {
         return 0;
@@ -295,8 +295,11 @@ static uint32_t goes_on(const struct follow *f, uint32_t call)
     while (next > 0 && (f->calls[next - 1].cmd->flags & SIM_COMMAND_WRITES) == 0) {
         next = f->next[next - 1];
     }
-    return next == 0 || f->to_come[f->kind[next - 1]] == 0 ? UINT32_MAX
-                                                           : f->to_come[f->kind[next - 1]];
+    if (next == 0) {
+        return UINT32_MAX;
+    }
+    on = f->kind[next - 1] == kind ? alike : f->to_come[f->kind[next - 1]];
+    return on == 0 ? UINT32_MAX : on;
 }
 
 /* One of a kind whose entry this may be, known or not; count: none. */
