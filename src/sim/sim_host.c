@@ -381,19 +381,30 @@ static bool op_is_ticket(const struct disk_op *op)
     return op->lane == DISK_LANE_LOG && op->kind == DISK_WRITE && op->sync;
 }
 
+/* The twin is harmed by nothing that is not wrong with the disk itself: as full, as writable. */
+static struct sim_disk *twin_of(struct sim_world *w, const struct sim_host *h)
+{
+    struct sim_disk *twin = &w->harm.twin;
+
+    if (!sim_harm_is_on(w, h) || !w->harm.has_twin) {
+        return NULL;
+    }
+    twin->full = h->disk.full;
+    twin->read_only = h->disk.read_only;
+    return twin;
+}
+
 /* The op as it was meant, on the twin of a harmed disk. */
 static void run_on_twin(struct sim_world *w, struct sim_host *h, const struct disk_op *op)
 {
+    struct sim_disk *twin = twin_of(w, h);
     struct buf none = {0};
-    enum err ignored;
 
-    if (!sim_harm_is_on(w, h) || !w->harm.has_twin || op->kind == DISK_READ) {
-        return;
+    if (twin != NULL && op->kind != DISK_READ) {
+        enum err ignored = sim_disk_run(twin, op, &none);
+
+        (void)ignored; /* as it is with the disk itself */
     }
-    w->harm.twin.full = h->disk.full;
-    w->harm.twin.read_only = h->disk.read_only;
-    ignored = sim_disk_run(&w->harm.twin, op, &none);
-    (void)ignored; /* as it is with the disk itself */
 }
 
 /* A write that goes wrong and is reported as done. */
@@ -978,7 +989,7 @@ void sim_host_emptied(struct sim_world *w, struct sim_host *h)
 {
     CHECK(h->node == NULL);
     sim_disk_wipe(&h->disk);
-    if (sim_harm_is_on(w, h) && w->harm.has_twin) {
+    if (twin_of(w, h) != NULL) {
         sim_disk_wipe(&w->harm.twin); /* there is nothing left to compare */
         w->harm.has_twin = false;
     }
@@ -991,6 +1002,7 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
 {
     const struct disk_op *flying[DISK_LANE_COUNT];
     size_t flying_count = 0;
+    struct sim_disk *twin = twin_of(w, h);
 
     if (h->node == NULL) {
         return;
@@ -1002,10 +1014,10 @@ void sim_host_crash(struct sim_world *w, struct sim_host *h, bool power)
             flying[flying_count++] = sim_lane_op(&h->lanes[lane], 0);
         }
     }
-    if (sim_harm_is_on(w, h) && w->harm.has_twin) {
+    if (twin != NULL) {
         struct prng same = h->rng; /* both suffer alike */
 
-        sim_disk_crash(&w->harm.twin, &same, power, flying, flying_count);
+        sim_disk_crash(twin, &same, power, flying, flying_count);
     }
     sim_disk_crash(&h->disk, &h->rng, power, flying, flying_count);
     h->dark = power;
