@@ -220,12 +220,17 @@ static void run_hash_read(struct value *v, const struct op *op, char *out)
         say(out, "*2");
         add_text(out, v->field[0]);
         add_text(out, v->field[1]);
-    } else { /* HGETALL */
-        (void)snprintf(out, REPLY_BYTES, "*%u", 2 * fields(v));
+    } else { /* HGETALL; HSCAN in one call; HRANDFIELD of so many that all are shown */
+        bool values = !word_is(op, 0, "HRANDFIELD");
+
+        (void)snprintf(out, REPLY_BYTES, "%s*%u", word_is(op, 0, "HSCAN") ? "*2 $0 " : "",
+                       (values ? 2 : 1) * fields(v));
         for (unsigned i = 0; i < FIELDS; i++) {
             if (v->field[i][0] != 0) {
                 add_text(out, i == 0 ? "f" : "g");
-                add_text(out, v->field[i]);
+                if (values) {
+                    add_text(out, v->field[i]);
+                }
             }
         }
     }
@@ -239,7 +244,8 @@ static void put_field(struct value *v, const char *field, const char *text)
 static void run_hash(struct value *v, const struct op *op, char *out)
 {
     unsigned before = fields(v);
-    char *field = v->field[op->words > 2 ? op->word[2][0] - 'f' : 0];
+    bool named = op->words > 2 && islower((unsigned char)op->word[2][0]);
+    char *field = v->field[named ? op->word[2][0] - 'f' : 0];
 
     if (word_is(op, 0, "HSET")) {
         for (unsigned i = 2; i < op->words; i += 2) {
@@ -566,7 +572,8 @@ static const struct family families[] = {
      "EXISTS a b"},
     {"hash",
      {"HSET a $f $v", "HSET a $f $v", "HSET a f $v g $v", "HSETNX a $f $v", "HDEL a $f",
-      "HDEL a f g", "HGET a $f", "HMGET a f g", "HGETALL a", "HLEN a", "DEL a", "EXISTS a"},
+      "HDEL a f g", "HGET a $f", "HMGET a f g", "HGETALL a", "HLEN a", "DEL a", "EXISTS a",
+      "HSCAN a 0", "HRANDFIELD a 2"},
      "HGETALL a"},
     {"hash of counters",
      {"HINCRBY a $f $n", "HINCRBY a $f $n", "HDEL a $f", "HGET a $f", "HMGET a f g"},
