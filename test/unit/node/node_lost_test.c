@@ -70,7 +70,7 @@ static void lose_newest_batch(struct rig *r)
             }
         }
     }
-    assert_non_null(newest);
+    CHECK(newest != NULL);
     memset(newest, 0, 64);
 }
 
