@@ -508,7 +508,8 @@ static void note_scan(struct sim_world *w, struct sim_client *c, const struct si
 
     if (slice_eq(name, SLICE("SCAN"))) {
         note_cursor(c->scan.cursor, sizeof c->scan.cursor, r);
-    } else if (slice_eq(name, SLICE("HSCAN"))) {
+    } else if (slice_eq(name, SLICE("HSCAN")) &&
+               (c->scan.field_cursor[0] == 0 || c->scan.field_object == op->object)) {
         note_cursor(c->scan.field_cursor, sizeof c->scan.field_cursor, r);
         c->scan.field_object = op->object;
     }

@@ -298,6 +298,9 @@ void sim_workload_words(const struct sim_request *r, struct prng *dice, struct b
         put_keyspace(r, dice, out);
     } else if (prng_chance(dice, r->habits->crossing, 1000)) {
         put_crossing(r, dice, out);
+    } else if (r->family == SIM_FAMILY_HASH && r->scan->field_cursor[0] != 0 &&
+               r->scan->field_object == r->object && prng_chance(dice, 1, 3)) {
+        put_words(r, dice, "HSCAN hash:$k $c COUNT $n", out);
     } else if (prng_chance(dice, r->read_percent, 100)) {
         put_words(r, dice, from->reads[prng_below(dice, from->read_count)], out);
     } else {
