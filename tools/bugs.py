@@ -20,6 +20,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BY_TEST = {
     "learner-counts": ("raft/raft_trace_test", "test/trace/raft/learners.txt"),
+    "restart-votes": ("raft/raft_trace_test", "test/trace/raft/restart-stickiness.txt"),
     "vote-unwritten": ("wal/wal_test",),
     "digest-left-out": ("store/store_test",),
 }
