@@ -28,6 +28,8 @@ struct sim_rot {
     uint64_t known_us; /* 0: nobody knows yet */
     uint64_t end_us;   /* 0: still there */
     bool led;          /* the replica has led while nobody knew */
+    bool overwritten;  /* what was copied from it before, into another key or a checkpoint under
+                          way, is wrong until the replica's state is replaced */
 };
 struct sim_rots {
     struct sim_rot at[SIM_ROTS_MAX];

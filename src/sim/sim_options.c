@@ -370,6 +370,17 @@ static uint64_t big_us(const struct sim_options *o)
     return 12 * (bytes * 1000000 / o->bytes_per_s + rounds * 2 * (o->latency_us + o->jitter_us));
 }
 
+/* A heartbeat waits behind a large value on its link: where that takes as long as an election
+ * timeout, leaders change for ever with every such write (docs/howto/run.md). Seed 2044. */
+static void make_values_sane(struct sim_options *o)
+{
+    uint64_t bearable = o->bytes_per_s / 8 * o->election_us_min / 1000000;
+
+    if (o->habits.big_bytes_max > bearable) {
+        o->habits.big_bytes_max = (uint32_t)bearable;
+    }
+}
+
 /* A healthy cluster answers in time; it may be slow, and then clients ask less at once. */
 static void make_patience_sane(struct sim_options *o)
 {
@@ -416,6 +427,7 @@ void sim_options_draw(struct sim_options *o)
     draw_habits(o);
     make_load_sane(o, &p);
     make_timeouts_sane(o);
+    make_values_sane(o);
     make_patience_sane(o);
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
