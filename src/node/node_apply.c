@@ -218,6 +218,41 @@ static void apply_conf(struct group *g, const struct raft_entry *e)
     node_member_conf_applied(g, &conf, context);
 }
 
+static struct raft_index keep_for(const struct group *g, struct raft_id peer,
+                                  struct raft_index upto)
+{
+    struct raft_index has = raft_match(g->raft, peer);
+
+    if (peer.n != g->self.n && has.n + 1 >= raft_first(g->raft).n && has.n < upto.n &&
+        raft_peer_silence_us(g->raft, peer, g->node->now.mono_us) < g->node->cfg.election_us_max) {
+        return has;
+    }
+    return upto;
+}
+
+/* While a peer is being caught up: what comes after the snapshot on its way, or after what it has
+ * once that is installed. Newer checkpoints are made meanwhile; were the log cut at those, the
+ * peer would need another snapshot, for ever under load (seed 4076 of 660fdfb). */
+static struct raft_index keep_for_catching_up(const struct group *g)
+{
+    const struct raft_conf *c = node_group_conf(g);
+    struct raft_index upto = g->snap_index;
+
+    LIST_EACH(it, &g->sends)
+    {
+        const struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
+
+        upto = s->index.n < upto.n ? s->index : upto;
+    }
+    for (uint8_t i = 0; i < c->voter_count; i++) {
+        upto = keep_for(g, c->voters[i], upto);
+    }
+    for (uint8_t i = 0; i < c->learner_count; i++) {
+        upto = keep_for(g, c->learners[i], upto);
+    }
+    return upto;
+}
+
 /* Memory of the log: keep a tail for peers that lag a little; keep more while a peer
  * is being caught up; never more than the hard bound. */
 static void compact(struct group *g)
@@ -230,9 +265,7 @@ static void compact(struct group *g)
         return;
     }
     if (n->now.mono_us < g->retain_until_us) {
-        /* Dropping what comes after the snapshot on its way would make the peer need
-         * another one, for ever under load. */
-        upto = held > COMPACT_BOUND_CATCH_UP ? g->applied : g->snap_index;
+        upto = held > COMPACT_BOUND_CATCH_UP ? g->applied : keep_for_catching_up(g);
     } else if (raft_role(g->raft) == RAFT_LEADER) {
         uint64_t bound = keep * 64 < COMPACT_BOUND ? keep * 64 : COMPACT_BOUND;
 

@@ -77,7 +77,7 @@ static void verdict(struct group *g, struct voter_digest *v)
                  "majority=%016llx",
                  g->partition, (unsigned long long)node_of_raft_id(v->id),
                  v->digest != d->majority ? "another digest than the majority's"
-                                          : "its content has rotted",
+                                          : "it does not trust its state",
                  (unsigned long long)d->round.n, (unsigned long long)v->digest,
                  (unsigned long long)d->majority);
     }
@@ -138,12 +138,12 @@ static void unresolved(struct group *g, const char *what)
              (unsigned long long)d->noted_digest);
 }
 
-/* Could it lead instead of this replica, or be rebuilt from? Damage that a replica found in itself
- * discredits its digest; any other that sees none in its own is then the better one. */
+/* Could it lead instead of this replica, or be rebuilt from? A replica that does not trust its own
+ * state has discredited its digest; any other that trusts its own is then the better one. */
 static bool is_right(const struct digest *d, const struct voter_digest *v)
 {
     return v->answered && !v->damaged &&
-           (d->has_majority ? v->digest == d->majority : d->suspect == SUSPECT_ROT);
+           (d->has_majority ? v->digest == d->majority : d->suspect != SUSPECT_NOT);
 }
 
 /* The most advanced voter that is better than this replica. */
@@ -343,7 +343,7 @@ static void answer(struct group *g)
                                               .to = raft_leader(g->raft),
                                               .index = d->noted,
                                               .digest = d->noted_digest,
-                                              .damaged = d->suspect == SUSPECT_ROT});
+                                              .damaged = d->suspect != SUSPECT_NOT});
 }
 
 void node_digest_applied(struct group *g)
@@ -384,7 +384,7 @@ static void take_verdict(struct group *g, const struct wire_digest *m)
 
     /* It must be about what this replica said itself. */
     if (d->quarantined || m->index.n != d->noted.n || m->index.n == 0 ||
-        (m->digest == d->noted_digest && d->suspect != SUSPECT_ROT)) {
+        (m->digest == d->noted_digest && d->suspect == SUSPECT_NOT)) {
         return;
     }
     node_repair_quarantine(g, m->digest);

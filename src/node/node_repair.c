@@ -132,7 +132,7 @@ static void ask_for_help(struct group *g)
     if (d->quarantined) {
         m.kind = WIRE_DIGEST_WANT;
         node_digest_send(g, &m);
-    } else if (d->suspect == SUSPECT_ROT) {
+    } else {
         m.kind = WIRE_DIGEST_ANSWER; /* to no question: the leader will ask one */
         m.digest = store_digest(g->store);
         m.damaged = true;

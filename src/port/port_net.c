@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTEN_TRIES = 50, LISTEN_PAUSE_MS = 20 };
+enum { LISTEN_TRIES = 150, LISTEN_PAUSE_MS = 20 };
 
 /* Split "host:port" or "[v6]:port"; false when it is neither. */
 static bool split(const char *addr, char host[NODE_ADDR_MAX], char port[8])
@@ -109,7 +109,8 @@ static enum err listen_failed(const char *addr, const char *flag, int error, str
 }
 
 /* The kernel takes a killed process's ring apart after the process is gone, and the ring
- * holds the listening socket: measured 4 to 16 ms. A restart must not trip over that. */
+ * holds the listening socket: measured 4 to 16 ms, and more than half a second on a machine that
+ * has no processor to spare. A restart must not trip over that: it tries for 3 s. */
 static int bind_and_listen(int s, const struct sockaddr_storage *at)
 {
     const struct timespec pause = {.tv_nsec = LISTEN_PAUSE_MS * 1000 * 1000};

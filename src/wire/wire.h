@@ -191,7 +191,7 @@ MUST_USE enum err wire_get_leader(struct reader *r, struct wire_leader *l);
 
 enum wire_digest_kind {
     WIRE_DIGEST_ASK,     /* leader: say what your digest is when you have applied index */
-    WIRE_DIGEST_ANSWER,  /* it is this; damaged: and my content does not agree with it */
+    WIRE_DIGEST_ANSWER,  /* it is this; damaged: and I do not trust my state */
     WIRE_DIGEST_VERDICT, /* leader: a majority has this digest at index, you are to be rebuilt */
     WIRE_DIGEST_WANT,    /* send me a snapshot, not older than index */
     WIRE_DIGEST_KINDS
