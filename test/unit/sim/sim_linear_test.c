@@ -160,6 +160,12 @@ static void refused(void **state)
     illegal("1 1-2 INCR a > -\"MISCONF disk full\"\n2 3-4 GET a > $1");
     illegal("1 1-2 APPEND a x, > -\"MOVED 1 n2:1\"\n2 3-4 GET a > $x,");
     legal("1 1-2 SET a 7 > -\"READONLY no\"\n2 3-4 GET a > _\n2 5-6 DEL a b > -\"CROSSSLOT no\"");
+    /* What would be refused so ties no keys together, though nobody heard: between partitions a
+     * connection's order is not promised. A server that has no slots does both. */
+    legal("1 1-9 SET a 7 > +OK\n1 1-9 SET b 7 > +OK\n2 2-3 GET b > $7\n2 4-5 GET a > _\n"
+          "3 20- DEL a b > lost");
+    illegal("1 1-9 SET a 7 > +OK\n1 1-9 SET b 7 > +OK\n2 2-3 GET b > $7\n2 4-5 GET a > _\n"
+            "3 20-21 DEL a b > :2");
     /* The command's own errors must be right ones. */
     legal("1 1-2 SET a x > +OK\n1 3-4 INCR a > -\"ERR value is not an integer\"");
     illegal("1 1-2 SET a 1 > +OK\n1 3-4 INCR a > -\"ERR value is not an integer\"");
