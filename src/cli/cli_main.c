@@ -14,6 +14,7 @@ static int help(void)
                  "  cluster status   what a running cluster says of itself\n"
                  "  sim cluster      the simulated cluster; `synod sim --help`\n"
                  "  sim check FILE   judges a recorded history\n"
+                 "  sim ring         placements compared; `synod sim ring --help`\n"
                  "  version          the version\n"
                  "Clients are those of Redis: redis-cli -p 7001\n");
     return 0;

@@ -7,7 +7,7 @@
 #ifndef SIM_H
 #define SIM_H
 
-/* argv[0] is ignored; then may come "cluster", then options ("--help" lists them). Exit status:
- * 0 no finding, 1 a finding was printed, 2 wrong usage. */
+/* argv[0] is ignored; then may come "cluster" (or another study: "check", "ring"), then options
+ * ("--help" lists them). Exit status: 0 no finding, 1 a finding was printed, 2 wrong usage. */
 int sim_main(int argc, char **argv);
 #endif

@@ -4,6 +4,7 @@
 #include "sim/sim_check.h"
 #include "sim/sim_finding.h"
 #include "sim/sim_pool.h"
+#include "sim/sim_ring.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +125,9 @@ int sim_main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "check") == 0) {
         return sim_check_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "ring") == 0) {
+        return sim_ring_main(argc - 1, argv + 1);
     }
     if (!sim_args_parse(&a, argc, argv, &why)) {
         (void)fprintf(stderr, "synod sim: %s; --help lists what there is\n", why.text);
