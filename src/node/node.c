@@ -314,7 +314,7 @@ void node_sent(struct node *n, uint64_t conn, size_t unsent)
 
 static void disk_done_own(struct node *n, const struct disk_done *done)
 {
-    enum disk_user user = (enum disk_user)((done->token >> 56) & 0x3f);
+    enum disk_user user = node_token_user(done->token);
     uint32_t partition = (uint32_t)(done->token >> 36) & 0xfffff;
     struct group *g =
         n->groups != NULL && partition < n->map.partitions ? &n->groups[partition] : NULL;
@@ -354,8 +354,10 @@ void node_disk_done(struct node *n, const struct disk_done *done)
     if (n->phase == NODE_PHASE_STOPPED) {
         return;
     }
-    if (done->err == ERR_IO) {
-        /* After a failed write or fsync nobody knows what the device holds. */
+    if (done->err == ERR_IO &&
+        (wal_owns(n->wal, done->token) || node_token_user(done->token) != DISK_USER_SEND_READ)) {
+        /* After a failed write or fsync nobody knows what the device holds. (A snapshot that
+         * cannot be read, on its way to a peer, is written anew.) */
         node_fail(n, ERR_IO, &done->why);
         return;
     }

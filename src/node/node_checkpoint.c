@@ -47,7 +47,7 @@ static void begin(struct group *g)
     }
     node_scrub_stop(g);
     c->blob.len = 0;
-    c->conf = *node_group_conf(g);
+    c->conf = *raft_conf_as_of(g->raft, g->applied);
     node_group_encode_blob(g, &c->conf, &c->blob);
     store_snap_begin(g->store);
     snapfile_put_head(&head, &(struct snapfile_head){.group = g->partition,
@@ -100,8 +100,7 @@ static void named(struct group *g)
     struct checkpoint *c = &g->checkpoint;
     uint64_t old = g->snap_file;
 
-    g->snap_conf = c->conf;
-    wal_put_blob(n->wal, g->partition, buf_slice(&c->blob));
+    node_group_put_blob(g, &c->conf); /* anew: that of the file knows less of the peers by now */
     wal_put_snapshot(n->wal, g->partition, c->index, c->term, c->file);
     g->snap_ticket = wal_ticket(n->wal);
     g->snap_file = c->file;
@@ -234,12 +233,13 @@ bool node_checkpoint_bad(const struct group *g)
     return g->snap_file != 0 && g->snap_bad == g->snap_file;
 }
 
-/* Another one at the same index is worth nothing, unless the one there is no good. */
+/* Another one at the same index is worth nothing, unless the one there is no good. A change of
+ * members under way is no obstacle: it may need this snapshot to be decided, where it is a
+ * follower that lags whose vote is missing (seed 11958 of 660fdfb). */
 static bool can_begin(const struct group *g)
 {
     return g->here && !g->checkpoint.active && !g->recv.active && g->snap_old_count == 0 &&
-           raft_conf_settled(g->raft) && node_group_trusted(g) &&
-           (g->applied.n > g->snap_index.n || node_checkpoint_bad(g));
+           node_group_trusted(g) && (g->applied.n > g->snap_index.n || node_checkpoint_bad(g));
 }
 
 static void drop_old(struct node *n, struct group *g)

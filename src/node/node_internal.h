@@ -147,7 +147,7 @@ struct snap_recv {
 struct heard {
     struct raft_id replica; /* its newest id */
     uint64_t records;       /* of its log, of this group: it has at least these */
-    uint64_t run;           /* of its process, that had them; 0: not known */
+    uint64_t run;           /* of its process, that wrote the last of them; 0: not known */
     bool forgot;            /* it came back with less */
 };
 
@@ -229,6 +229,7 @@ struct group {
     uint64_t snap_bytes;
     bool snap_wanted;     /* a peer needs one newer than we have */
     uint64_t snap_bad;    /* a file that was found damaged; 0: none */
+    uint64_t snap_bad_us; /* no other is written before because a receiver says so */
     uint64_t snap_ticket; /* of the log write that names snap_file */
     struct snap_old snap_old[SNAP_OLD_MAX];
     uint32_t snap_old_count;
@@ -344,6 +345,10 @@ static inline uint64_t node_token(enum disk_user user, uint32_t partition, uint6
 {
     return NODE_TOKEN_BIT | ((uint64_t)user << 56) | ((uint64_t)partition << 36) |
            (number & NODE_TOKEN_NUMBER);
+}
+static inline enum disk_user node_token_user(uint64_t token)
+{
+    return (enum disk_user)((token >> 56) & 0x3f);
 }
 static inline uint64_t node_token_number(uint64_t token)
 {

@@ -119,6 +119,18 @@ static struct heard *heard_new(struct group *g)
     return g->heard_count < ARRAY_COUNT(g->heard) ? &g->heard[g->heard_count++] : NULL;
 }
 
+/* The run that wrote the last of the records: the newest that began with fewer. One that wrote
+ * nothing must not stand for them: its start need not be in the log. */
+static uint64_t writer(const struct wire_records *s, uint64_t run)
+{
+    for (uint8_t i = s->start_count; i-- > 0;) {
+        if (s->starts[i].records < s->records) {
+            return s->starts[i].run;
+        }
+    }
+    return s->start_count > 0 ? s->starts[0].run : run;
+}
+
 static void remember(struct group *g, const struct wire_records *s, uint64_t run)
 {
     struct heard *h = heard_of(g, s->replica);
@@ -135,10 +147,7 @@ static void remember(struct group *g, const struct wire_records *s, uint64_t run
     }
     if (s->replica.n == h->replica.n && s->records > h->records) {
         h->records = s->records;
-        g->heard_news = true;
-    }
-    if (s->replica.n == h->replica.n && h->run != run) {
-        h->run = run;
+        h->run = writer(s, run);
         g->heard_news = true;
     }
 }
@@ -179,6 +188,9 @@ static void hear(struct group *g, struct link *l, const struct wire_records *s, 
     struct heard *h = heard_of(g, s->replica);
     struct node *n = g->node;
 
+    if (!opening && h != NULL && h->forgot && s->replica.n == h->replica.n) {
+        return; /* what it writes since makes up for nothing, and must not hide it */
+    }
     if (!opening || h == NULL || !contradicts(h, s, l->run)) {
         remember(g, s, l->run);
         return;
@@ -191,6 +203,7 @@ static void hear(struct group *g, struct link *l, const struct wire_records *s, 
         "records=%llu records_before=%llu",
         l->addr, g->partition, (unsigned long long)kept(h, s, l->run),
         (unsigned long long)h->records);
+    g->heard_news = g->heard_news || !h->forgot;
     h->forgot = true;
     if (g->here) {
         raft_peer_forgot(g->raft, h->replica);
@@ -335,6 +348,7 @@ void node_past_encode(const struct group *g, struct buf *out)
         put_u64le(out, g->heard[i].replica.n);
         put_varint(out, g->heard[i].records);
         put_u64le(out, g->heard[i].run);
+        put_u8(out, g->heard[i].forgot);
     }
     put_varint(out, g->start_count);
     for (uint8_t i = 0; i < g->start_count; i++) {
@@ -355,6 +369,7 @@ enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *o
         out->heard[i].replica.n = get_u64le(r);
         out->heard[i].records = get_varint(r);
         out->heard[i].run = with_runs ? get_u64le(r) : 0;
+        out->heard[i].forgot = with_runs && get_u8(r) != 0;
     }
     starts = with_runs ? get_varint(r) : 0;
     if (r->bad || starts > WIRE_STARTS_MAX) {

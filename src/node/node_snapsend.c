@@ -7,6 +7,7 @@
 
 enum {
     PATIENCE_US = 15 * 1000 * 1000,
+    BAD_AGAIN_US = 10 * 1000 * 1000, /* a receiver whose memory is at fault finds every file bad */
     CATCH_UP_US = 10 * 1000 * 1000,
     GIVEN_UP_US = 1000 * 1000, /* the receiver's disk is full, as a rule: it stays so */
 };
@@ -244,7 +245,8 @@ void node_snap_ack(struct node *n, struct link *l, const struct wire_chunk_ack *
         if (a->state == WIRE_CHUNK_INSTALLED) {
             n->stats.snapshots_sent++;
             send_end(g, s, true);
-        } else if (a->state == WIRE_CHUNK_DAMAGED) {
+        } else if (a->state == WIRE_CHUNK_DAMAGED && n->now.mono_us >= g->snap_bad_us) {
+            g->snap_bad_us = n->now.mono_us + BAD_AGAIN_US;
             file_bad(g, s, "its receiver cannot read it");
         } else if (s->end_us == 0) {
             SOMETIMES(true, "node_snapsend: given up by the receiver");

@@ -487,6 +487,7 @@ static void disk_event(struct sim_world *w, uint64_t host, uint64_t life_lane)
     sim_say(w, SIM_LOG_FULL, "n%u: %s of %s is done: %zu bytes at %lu, number %lu, %s", h->id,
             disk_word(&op), op.path, op.data.len, op.offset, op.token, err_name(in.err));
     in.ticket = op_is_ticket(&op);
+    in.read = op.kind == DISK_READ;
     if (in.ticket && in.err == ERR_OK) {
         struct sim_log_write *at = &h->log_writes[h->log_write_count++ % SIM_LOG_WRITES];
 
@@ -717,7 +718,7 @@ static void feed_disk(struct sim_host *h, const struct sim_input *in)
     if (in->ticket) {
         ticket_done(h, in->number, in->err == ERR_OK);
     }
-    h->write_failed = h->write_failed || in->err == ERR_IO;
+    h->write_failed = h->write_failed || (in->err == ERR_IO && !in->read);
     done.token = in->number;
     done.err = in->err;
     done.data = buf_slice(&in->data);

@@ -32,6 +32,7 @@ struct sim_input {
     enum err err; /* DISK: and, of an error, its file */
     char *path;   /* owned; NULL: no error */
     bool ticket;  /* DISK: a write of the log */
+    bool read;    /* DISK: it was a read */
 };
 struct sim_inputs {
     struct sim_input *at;

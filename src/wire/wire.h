@@ -17,7 +17,7 @@
 #include "core/swim/swim.h"
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_HEAD_BYTES = 9,
     WIRE_FRAME_BYTES_MAX = 1 << 30,
     WIRE_ADDR_MAX = 64,

@@ -235,6 +235,9 @@ struct raft_index raft_first(const struct raft *r); /* oldest entry held; last +
 struct raft_hard raft_hard(const struct raft *r);
 const struct raft_conf *raft_conf_now(const struct raft *r); /* newest appended */
 bool raft_conf_settled(const struct raft *r);                /* newest is committed and not joint */
+/* The one that was in force at that index, which the log's snapshot does not exceed; perhaps
+ * joint. For a snapshot of the state there [D 4.1, 5.1]. */
+const struct raft_conf *raft_conf_as_of(const struct raft *r, struct raft_index index);
 /* Held entry at index, or NULL. Borrowed until the next call that changes r. */
 const struct raft_entry *raft_entry(const struct raft *r, struct raft_index index);
 /* Term at index, also at the compaction point; 0 when unknown. */

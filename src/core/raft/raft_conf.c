@@ -280,6 +280,17 @@ const struct raft_conf *raft_conf_now(const struct raft *r)
     return &raft_conf_last(r)->conf;
 }
 
+const struct raft_conf *raft_conf_as_of(const struct raft *r, struct raft_index index)
+{
+    uint32_t at = r->conf_count - 1;
+
+    CHECK(index.n >= r->log.snap_index.n);
+    while (at > 0 && r->confs[at].index.n > index.n) {
+        at--;
+    }
+    return &r->confs[at].conf;
+}
+
 bool raft_conf_settled(const struct raft *r)
 {
     return raft_conf_last(r)->index.n <= r->commit.n && raft_conf_last(r)->conf.outgoing_count == 0;

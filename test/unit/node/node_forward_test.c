@@ -116,6 +116,7 @@ static void a_handover_leaves_nothing_in_doubt(void **state)
  * removal, so the client was told TRYAGAIN, though nothing was wrong. */
 static void a_read_past_an_items_time_waits_for_a_handover(void **state)
 {
+    static const char both[] = "SET {a}b 1\r\nGET a\r\n";
     struct rig *r;
     struct group *g;
 
@@ -129,7 +130,7 @@ static void a_read_past_an_items_time_waits_for_a_handover(void **state)
         t.cut[i][leader] = i != leader; /* it is heard, and hears nothing */
     }
     r->out.len = 0;
-    rig_send(r, "SET {a}b 1\r\nGET a\r\n", 21);
+    rig_send(r, both, strlen(both));
     trio_run(&t, 2 * TRIO_TURN_US);
     node_begin(r->node, r->now);
     assert_int_equal(

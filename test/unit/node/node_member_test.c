@@ -79,10 +79,42 @@ static void a_replica_whose_vote_is_taken_back_asks_again(void **state)
     rig_close(&r);
 }
 
+/* Three replicas, the leader's log had been cut beyond what the second had, and the third was lost
+ * while it was being taken in again. The second needed a snapshot to vote for the change of
+ * members, and no snapshot was made while such a change was undecided: the partition stood still
+ * until the third came back. (Seed 11958 of 660fdfb.) */
+static void a_checkpoint_waits_for_no_change_of_members(void **state)
+{
+    struct rig r = {0};
+    struct raft_conf joint = {
+        .voter_count = 2, .voters = {STRANGER}, .outgoing_count = 2, .outgoing = {STRANGER}};
+    struct raft_conf later;
+    uint64_t term, last;
+
+    (void)state;
+    rig_open(&r);
+    term = raft_term_now(group(&r)->raft).n;
+    last = raft_last(group(&r)->raft).n;
+    joint.voters[1] = joint.outgoing[1] = raft_self(group(&r)->raft);
+    later = joint;
+    later.outgoing_count = 0;
+    append(&r, term + 1, last, RAFT_CONF, &joint);
+    append(&r, term + 1, last + 1, RAFT_CONF, &later); /* which commits the one before */
+    assert_int_equal(group(&r)->applied.n, last + 1);
+
+    node_checkpoint_want(group(&r));
+    rig_turns(&r, 40, NODE_TICK_US);
+    assert_int_equal(group(&r)->snap_index.n, last + 1);
+    assert_int_equal(group(&r)->snap_conf.outgoing_count, 2);
+    assert_int_equal(raft_conf_now(group(&r)->raft)->outgoing_count, 0);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replica_whose_vote_is_taken_back_asks_again),
+        cmocka_unit_test(a_checkpoint_waits_for_no_change_of_members),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

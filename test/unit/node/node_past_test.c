@@ -50,7 +50,7 @@ static bool says_as(struct past *p, struct raft_id id, uint64_t run, struct wire
     rig_effects(&p->r);
     buf_free(&b);
     told = p->link.now.len > 0;
-    assert_int_equal(told, node_past_void(&p->r.node->groups[0], id));
+    assert_int_equal(told, run != 0 && node_past_void(&p->r.node->groups[0], id));
     return told;
 }
 
@@ -144,6 +144,50 @@ static void a_run_that_is_not_listed_is_judged_by_the_last_start(void **state)
     setup(&p);
     assert_false(opens(&p, 2, 59, 0, NULL));
     assert_true(opens(&p, 3, 70, 2, old));
+    teardown(&p);
+}
+
+/* The peer meets it in a run that writes nothing, whose start is not in the log therefore. What it
+ * was heard of is the run before. */
+static void a_run_that_writes_nothing_stands_for_no_records(void **state)
+{
+    const struct wire_start met[] = {{4, 50}, {5, 100}}, later[] = {{4, 50}, {6, 95}, {7, 105}};
+    const struct wire_start whole[] = {{4, 50}, {6, 100}, {7, 110}};
+    struct past p;
+
+    (void)state;
+    for (unsigned lost = 0; lost < 2; lost++) {
+        setup(&p);
+        assert_false(opens(&p, 4, 50, 1, met));
+        assert_false(says(&p, 0, (struct wire_records){.records = 100}));
+        assert_false(opens(&p, 5, 100, 2, met));
+        assert_int_equal(opens(&p, 7, 110, 3, lost != 0 ? later : whole), lost);
+        teardown(&p);
+    }
+}
+
+/* FORGOT was lost with the connection, the replica went on writing, and the peer that knew was
+ * started anew: what was written since hid what was missing. */
+static void what_it_writes_after_it_was_found_out_counts_for_nothing(void **state)
+{
+    const struct wire_start starts[] = {{1, 10}, {2, 57}};
+    struct past p;
+
+    (void)state;
+    setup(&p);
+    assert_false(opens(&p, 1, 10, 1, starts));
+    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    assert_true(opens(&p, 2, 58, 2, starts));
+    assert_false(says(&p, 0, (struct wire_records){.records = 70}));
+    assert_true(p.r.node->groups[0].heard[0].records == 59);
+    node_begin(p.r.node, p.r.now);
+    node_group_put_blob(&p.r.node->groups[0], &p.r.node->groups[0].snap_conf);
+    node_end(p.r.node, &p.r.fx);
+    rig_effects(&p.r);
+    rig_turns(&p.r, 10, NODE_TICK_US);
+    rig_reopen(&p.r);
+    assert_true(node_past_void(&p.r.node->groups[0], PEER));
+    assert_true(opens(&p, 2, 72, 2, starts));
     teardown(&p);
 }
 
@@ -304,6 +348,8 @@ int main(void)
         cmocka_unit_test(a_run_that_begins_with_all_forgets_nothing),
         cmocka_unit_test(what_is_written_before_a_peer_is_met_does_not_hide_the_loss),
         cmocka_unit_test(nor_does_another_restart),
+        cmocka_unit_test(a_run_that_writes_nothing_stands_for_no_records),
+        cmocka_unit_test(what_it_writes_after_it_was_found_out_counts_for_nothing),
         cmocka_unit_test(a_run_that_is_not_listed_is_judged_by_the_last_start),
         cmocka_unit_test(starts_survive_restarts_and_the_oldest_goes),
         cmocka_unit_test(order_and_repetition_do_not_matter),

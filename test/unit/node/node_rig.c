@@ -146,6 +146,10 @@ static void op_run(struct rig *r, struct disk_op *op)
     case DISK_READ:
         done.err = boot_read(r, op->path, op->offset, op->read_bytes, &read, &done.why);
         done.data = buf_slice(&read);
+        if (strcmp(op->path, r->unreadable) == 0) {
+            done = (struct disk_done){.token = op->token, .err = ERR_IO};
+            diag_set(&done.why, "%s: a test says that it cannot be read", op->path);
+        }
         break;
     }
     buf_free(&op->data);

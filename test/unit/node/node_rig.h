@@ -19,6 +19,7 @@ struct rig {
     uint32_t pending_count;
     bool hold_log;     /* complete no log writes */
     bool disk_full;    /* ALLOCATE fails for lack of space */
+    char unreadable[DISK_PATH_MAX]; /* no byte of that file can be read, but at the start */
     bool deep_off;     /* the content is known to be wrong: node_check looks at the rest */
     struct buf out;    /* what the client was sent */
     uint64_t gate_max; /* highest gate seen on a send */

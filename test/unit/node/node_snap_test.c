@@ -126,6 +126,12 @@ static void shorten(void)
     snap_bytes()->len -= 30;
 }
 
+/* A sector that cannot be read, where the node stops for one that cannot be written. */
+static void make_unreadable(void)
+{
+    snap_path(leader, t.at[leader].unreadable);
+}
+
 static void lose(void)
 {
     char path[DISK_PATH_MAX];
@@ -154,6 +160,12 @@ static void a_lost_file_is_written_anew(void **state)
     assert_replaced_after(lose);
 }
 
+static void a_file_that_cannot_be_read_is_written_anew(void **state)
+{
+    (void)state;
+    assert_replaced_after(make_unreadable);
+}
+
 #define SNAP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -163,6 +175,7 @@ int main(void)
         SNAP_TEST(a_damaged_file_is_written_anew),
         SNAP_TEST(a_shortened_file_is_written_anew),
         SNAP_TEST(a_lost_file_is_written_anew),
+        SNAP_TEST(a_file_that_cannot_be_read_is_written_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
