@@ -126,6 +126,21 @@ static void name_file(struct group *g)
     g->recv.finishing = true;
 }
 
+/* Whoever is not told waits for 15 s before it sends anything again. */
+static void give_up(struct link *l, const struct wire_chunk *c)
+{
+    struct wire_chunk_ack a = {.group = c->group,
+                               .from = c->to,
+                               .to = c->from,
+                               .file = c->file,
+                               .index = c->index,
+                               .state = WIRE_CHUNK_GIVEN_UP};
+    size_t mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
+
+    wire_put_chunk_ack(&l->now, &a);
+    wire_end(&l->now, mark);
+}
+
 void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
 {
     struct group *g;
@@ -141,26 +156,26 @@ void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
         c->sender_term.n < raft_term_now(g->raft).n ||
         (c->index.n <= g->applied.n && !node_repair_takes(g, c->index))) {
         SOMETIMES(true, "node_snaprecv: a snapshot that is not needed");
-        struct wire_chunk_ack a = {.group = c->group,
-                                   .from = c->to,
-                                   .to = c->from,
-                                   .file = c->file,
-                                   .index = c->index,
-                                   .state = WIRE_CHUNK_GIVEN_UP};
-        size_t mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
-
-        wire_put_chunk_ack(&l->now, &a);
-        wire_end(&l->now, mark);
+        give_up(l, c);
         return;
     }
     if (c->offset == 0) {
         if (v->active && v->finishing) {
-            return; /* let the one that is whole finish */
+            /* Let the one that is whole finish. It may be given up yet, when the connection that
+             * it came on breaks; until then another leader has sent its own (seed 32564 of
+             * 7926d60: the partition stood still meanwhile). */
+            if (v->sender_file != c->file || v->conn != l->conn) {
+                give_up(l, c);
+            }
+            return;
         }
         begin(g, l, c); /* also where the sender starts over */
     }
-    if (!v->active || v->finishing || v->sender_file != c->file || v->conn != l->conn ||
-        c->offset != v->offset) {
+    if (!v->active || v->sender_file != c->file || v->conn != l->conn) {
+        give_up(l, c); /* the rest of one that was given up */
+        return;
+    }
+    if (v->finishing || c->offset != v->offset) {
         return;
     }
     err = take_bytes(g, c);

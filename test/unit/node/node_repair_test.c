@@ -108,6 +108,50 @@ static void a_completion_of_one_given_up_is_nobodys(void **state)
 /* A checkpoint's predecessor waits for the log; then a snapshot from another replica takes the
  * checkpoint's place. Of the two files only the first was remembered: the second stayed until
  * the next start. */
+/* What came back on the link for a first piece, or a later one, of file 9. */
+static uint8_t told_of_piece(struct link *l, uint64_t offset)
+{
+    struct group *g = group_of_a();
+    struct wire_chunk c = {.group = g->partition,
+                           .from = {0x7700000},
+                           .to = g->self,
+                           .file = 9,
+                           .index = {g->applied.n + 5},
+                           .term = raft_term_now(g->raft),
+                           .sender_term = raft_term_now(g->raft),
+                           .offset = offset,
+                           .bytes = SLICE("x")};
+    struct wire_chunk_ack a;
+    struct wire_frame f;
+
+    l->now.len = 0;
+    node_begin(rig.node, rig.now);
+    node_snap_chunk(rig.node, l, &c);
+    node_end(rig.node, &rig.fx);
+    rig_effects(&rig);
+    assert_int_equal(wire_next(l->now.data, l->now.len, &f), ERR_OK);
+    assert_int_equal(f.type, WIRE_CHUNK_ACK);
+    assert_int_equal(wire_get_chunk_ack(f.payload, &a), ERR_OK);
+    assert_true(a.file == 9);
+    return a.state;
+}
+
+/* A leader sent its snapshot while that of the leader before it was being synced, on a disk that
+ * took its time. It was told nothing, and sent nothing more for 15 s. */
+static void a_sender_that_is_not_listened_to_is_told(void **state)
+{
+    struct group *g = group_of_a();
+    struct link l = {.conn = 77};
+
+    (void)state;
+    store_u64le(l.node.b, 0x7700000);
+    g->recv = (struct snap_recv){.active = true, .finishing = true, .sender_file = 8, .conn = 76};
+    assert_int_equal(told_of_piece(&l, 0), WIRE_CHUNK_GIVEN_UP);
+    g->recv = (struct snap_recv){0};
+    assert_int_equal(told_of_piece(&l, 64), WIRE_CHUNK_GIVEN_UP);
+    buf_free(&l.now);
+}
+
 static void every_file_that_waits_for_the_log_goes(void **state)
 {
     struct group *g = group_of_a();
@@ -143,6 +187,7 @@ int main(void)
         RIG_TEST(a_rotten_checkpoint_is_never_named),
         RIG_TEST(a_completion_of_one_given_up_is_nobodys),
         RIG_TEST(every_file_that_waits_for_the_log_goes),
+        RIG_TEST(a_sender_that_is_not_listened_to_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
