@@ -155,8 +155,9 @@ static void place_rendezvous(const struct sim_ring_cluster *c, const struct sim_
 {
     uint32_t want = sim_ring_replicas(c, shape);
 
+    CHECK(want >= 1 && want <= RING_REPLICAS_MAX);
     for (uint32_t p = 0; p < shape->partitions; p++) {
-        double best[RING_REPLICAS_MAX];
+        double best[RING_REPLICAS_MAX] = {0};
 
         out[p] = (struct ring_placement){0};
         for (uint32_t i = 0; i < c->nodes; i++) {
