@@ -347,8 +347,8 @@ static void what_is_wrong_is_seen(void **state)
 
 static bool parse(struct sim_ring_options *o, const char *line, struct diag *why)
 {
-    static char text[256];
-    char *argv[32] = {"ring"};
+    static char text[256], name[] = "ring";
+    char *argv[32] = {name};
     int argc = 1;
 
     (void)snprintf(text, sizeof text, "%s", line);
