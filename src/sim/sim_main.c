@@ -3,6 +3,7 @@
 
 #include "sim/sim_check.h"
 #include "sim/sim_finding.h"
+#include "sim/sim_gossip.h"
 #include "sim/sim_pool.h"
 #include "sim/sim_ring.h"
 
@@ -128,6 +129,9 @@ int sim_main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "ring") == 0) {
         return sim_ring_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "gossip") == 0) {
+        return sim_gossip_main(argc - 1, argv + 1);
     }
     if (!sim_args_parse(&a, argc, argv, &why)) {
         (void)fprintf(stderr, "synod sim: %s; --help lists what there is\n", why.text);

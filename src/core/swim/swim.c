@@ -30,6 +30,8 @@ void swim_config_default(struct swim_config *cfg)
         .timeout_us = MS(500),
         .timeout_us_min = MS(50),
         .helpers = 3,
+        .health_max = SWIM_HEALTH_MAX,
+        .buddy = true,
         .suspicion_mult = 4,
         .suspicion_max = 6,
         .confirmations = 3,
@@ -46,6 +48,14 @@ void swim_config_default(struct swim_config *cfg)
     };
 }
 
+void swim_config_plain(struct swim_config *cfg)
+{
+    cfg->health_max = 0;
+    cfg->buddy = false;
+    cfg->suspicion_max = 1; /* the longest is the shortest: nobody need confirm */
+    cfg->confirmations = 0;
+}
+
 static void check_config(const struct swim_config *c)
 {
     CHECK(!swim_id_is_zero(&c->self));
@@ -57,6 +67,7 @@ static void check_config(const struct swim_config *c)
     CHECK(c->probe_us >= 2 * c->timeout_us); /* room for the indirect attempt */
     CHECK(c->probe_us <= c->probe_us_max);
     CHECK(c->helpers <= SWIM_HELPERS_MAX);
+    CHECK(c->health_max <= SWIM_HEALTH_MAX);
     CHECK(c->confirmations < SWIM_ACCUSERS_MAX);
     CHECK(c->suspicion_mult >= 1 && c->suspicion_max >= 1);
     CHECK(c->gossip_us_min > 0 && c->gossip_us_min <= c->gossip_us_max);

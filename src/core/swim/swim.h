@@ -121,6 +121,8 @@ struct swim_config {
     uint64_t timeout_us;     /* for a direct answer until round trips are known; the upper bound */
     uint64_t timeout_us_min; /* the lower bound */
     uint32_t helpers;        /* [SWIM] k */
+    uint32_t health_max;     /* [LG] S: the worst local health; 0: it has no say, as in [SWIM] */
+    bool buddy;              /* [LG] tell first of all who is suspect that it is */
     uint32_t suspicion_mult; /* [LG] alpha: shortest suspicion = alpha log10(n) periods */
     uint32_t suspicion_max;  /* [LG] beta: longest = beta times the shortest */
     uint32_t confirmations;  /* [LG] K: as many make it the shortest */
@@ -137,6 +139,8 @@ struct swim_config {
 };
 /* Values for one data centre. self, addr and seed are the caller's to set. */
 void swim_config_default(struct swim_config *cfg);
+/* Take Lifeguard's three parts out: what is left is [SWIM], to compare with. */
+void swim_config_plain(struct swim_config *cfg);
 
 enum swim_effect_kind {
     SWIM_SEND,        /* a packet to an address */
@@ -225,6 +229,16 @@ struct swim_stats {
     uint64_t conflicts; /* what is said of this node and it has not said: a lost disk, or a twin */
 };
 const struct swim_stats *swim_stats(const struct swim *s);
+
+/* What it makes of what it measures: pure, so that a study of the rules uses these and no others.
+ * An estimate after one more sample: of the round trip (0: none yet), of the share of round trips
+ * that are lost. Then, with loss, round trip and the number of the living: receivers each time,
+ * times that a rumour is sent, time between packets of mere rumours. */
+uint64_t swim_rtt_after(uint64_t rtt_us, uint64_t sample_us);
+uint32_t swim_loss_after(uint32_t loss_ppm, bool lost);
+uint32_t swim_fanout_for(const struct swim_config *cfg, uint32_t loss_ppm);
+uint32_t swim_transmits_for(const struct swim_config *cfg, uint32_t loss_ppm, uint32_t living);
+uint64_t swim_gossip_us_for(const struct swim_config *cfg, uint64_t rtt_us);
 
 /* Every invariant this struct promises; looks at every member. */
 void swim_check(const struct swim *s);

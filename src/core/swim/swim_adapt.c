@@ -47,8 +47,20 @@ void swim_health_add(struct swim *s, int delta)
 {
     int health = (int)s->health + delta;
 
-    s->health = health < 0 ? 0 : health > SWIM_HEALTH_MAX ? SWIM_HEALTH_MAX : (uint32_t)health;
+    health = health < 0 ? 0 : health;
+    s->health = (uint32_t)health > s->cfg.health_max ? s->cfg.health_max : (uint32_t)health;
     SOMETIMES(s->health == SWIM_HEALTH_MAX, "swim: the local health was at its worst");
+}
+
+uint64_t swim_rtt_after(uint64_t rtt_us, uint64_t sample_us)
+{
+    return rtt_us == 0 ? sample_us
+                       : (rtt_us * (RTT_WEIGHT - 1) + sample_us + RTT_WEIGHT / 2) / RTT_WEIGHT;
+}
+
+uint32_t swim_loss_after(uint32_t loss_ppm, bool lost)
+{
+    return (loss_ppm * (LOSS_WEIGHT - 1) + (lost ? PPM : 0)) / LOSS_WEIGHT;
 }
 
 void swim_rtt_sample(struct swim *s, uint64_t rtt_us)
@@ -63,12 +75,12 @@ void swim_rtt_sample(struct swim *s, uint64_t rtt_us)
     }
     error = rtt_us > s->rtt_us ? rtt_us - s->rtt_us : s->rtt_us - rtt_us;
     s->rtt_var_us = (s->rtt_var_us * (RTT_VAR_WEIGHT - 1) + error) / RTT_VAR_WEIGHT;
-    s->rtt_us = (s->rtt_us * (RTT_WEIGHT - 1) + rtt_us + RTT_WEIGHT / 2) / RTT_WEIGHT;
+    s->rtt_us = swim_rtt_after(s->rtt_us, rtt_us);
 }
 
 void swim_loss_sample(struct swim *s, bool lost)
 {
-    s->loss_ppm = (s->loss_ppm * (LOSS_WEIGHT - 1) + (lost ? PPM : 0)) / LOSS_WEIGHT;
+    s->loss_ppm = swim_loss_after(s->loss_ppm, lost);
 }
 
 uint32_t swim_living(const struct swim *s)
@@ -107,30 +119,44 @@ uint64_t swim_timeout_us(const struct swim *s)
     return base_timeout(s) * (s->health + 1);
 }
 
+uint64_t swim_gossip_us_for(const struct swim_config *cfg, uint64_t rtt_us)
+{
+    return clamp(4 * rtt_us, cfg->gossip_us_min, cfg->gossip_us_max);
+}
+
 uint64_t swim_gossip_us(const struct swim *s)
 {
-    return clamp(4 * s->rtt_us, s->cfg.gossip_us_min, s->cfg.gossip_us_max);
+    return swim_gossip_us_for(&s->cfg, s->rtt_us);
 }
 
 /* What a share of the packets is lost, is sent so much more often. */
-static uint32_t against_loss(const struct swim *s, uint32_t base, uint32_t max)
+static uint32_t against_loss(uint32_t loss_ppm, uint32_t base, uint32_t max)
 {
-    uint32_t kept = PPM - (s->loss_ppm > PPM / 2 ? PPM / 2 : s->loss_ppm);
+    uint32_t kept = PPM - (loss_ppm > PPM / 2 ? PPM / 2 : loss_ppm);
 
     return (uint32_t)clamp(((uint64_t)base * PPM + kept - 1) / kept, base, max);
 }
 
+uint32_t swim_fanout_for(const struct swim_config *cfg, uint32_t loss_ppm)
+{
+    return against_loss(loss_ppm, cfg->fanout, cfg->fanout_max);
+}
+
+uint32_t swim_transmits_for(const struct swim_config *cfg, uint32_t loss_ppm, uint32_t living)
+{
+    uint32_t lambda = against_loss(loss_ppm, cfg->retransmit, cfg->retransmit_max);
+
+    return (uint32_t)clamp(swim_log10_times((uint64_t)living + 1, lambda), 1, SWIM_TRANSMITS_MAX);
+}
+
 uint32_t swim_fanout(const struct swim *s)
 {
-    return against_loss(s, s->cfg.fanout, s->cfg.fanout_max);
+    return swim_fanout_for(&s->cfg, s->loss_ppm);
 }
 
 uint32_t swim_transmits(const struct swim *s)
 {
-    uint32_t lambda = against_loss(s, s->cfg.retransmit, s->cfg.retransmit_max);
-
-    return (uint32_t)clamp(swim_log10_times((uint64_t)swim_living(s) + 1, lambda), 1,
-                           SWIM_TRANSMITS_MAX);
+    return swim_transmits_for(&s->cfg, s->loss_ppm, swim_living(s));
 }
 
 /* Every doubling beyond 32 members adds one interval: the cluster's total stays near linear. */

@@ -111,7 +111,7 @@ void swim_check(const struct swim *s)
     for (uint32_t i = 1; i < s->timer_count; i++) {
         CHECK(s->timers[(i - 1) / 2].at_us <= s->timers[i].at_us);
     }
-    CHECK(s->health <= SWIM_HEALTH_MAX);
+    CHECK(s->health <= s->cfg.health_max);
     CHECK(s->members[SWIM_SELF].incarnation <= s->wanted);
     CHECK(s->wanted <= s->asked);
     CHECK(s->durable <= s->asked);

@@ -199,8 +199,8 @@ static uint32_t pack_buddy(struct swim *s, struct packing *p, const struct swim_
 {
     uint32_t pos = swim_lookup(s, to);
 
-    if (pos == SWIM_NONE || pos == SWIM_SELF || s->members[pos].state == SWIM_ALIVE ||
-        PLANTED(SWIM_NO_BUDDY)) {
+    if (!s->cfg.buddy || pos == SWIM_NONE || pos == SWIM_SELF ||
+        s->members[pos].state == SWIM_ALIVE || PLANTED(SWIM_NO_BUDDY)) {
         return SWIM_NONE;
     }
     CHECK(pack(s, p, pos));
