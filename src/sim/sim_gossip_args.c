@@ -79,7 +79,7 @@ static bool parse_percent(const char *text, double max, uint32_t *out_ppm)
     if (errno != 0 || *text < '0' || *text > '9' || *end != 0 || percent > max) {
         return false;
     }
-    *out_ppm = (uint32_t)(percent * (PPM / 100) + 0.5);
+    *out_ppm = (uint32_t)(percent * (PPM / 100.0) + 0.5);
     return true;
 }
 

@@ -339,8 +339,8 @@ static void measure(struct spread *s, struct member *m, uint32_t *loss_ppm, uint
         const struct member *other = &s->member[prng_below(&s->prng, w->nodes)];
         uint64_t rtt = prng_between(&s->prng, 2 * w->latency_us_min, 2 * w->latency_us_max) +
                        2 * m->slow_us + 2 * other->slow_us;
-        bool lost =
-            prng_chance(&s->prng, w->loss_ppm, PPM) || prng_chance(&s->prng, w->loss_ppm, PPM);
+        bool there = !prng_chance(&s->prng, w->loss_ppm, PPM);
+        bool lost = !there || prng_chance(&s->prng, w->loss_ppm, PPM); /* or the way back */
 
         *loss_ppm = swim_loss_after(*loss_ppm, lost);
         if (!lost && rtt <= s->setup->cfg.timeout_us) { /* later ones tell nothing of round trips */
