@@ -354,7 +354,8 @@ static void run_effect(struct group *g, const struct raft_effect *e)
         persist(g, e);
         return;
     case RAFT_SEND:
-        node_link_send_raft(n, g->partition, &e->u.msg, e->gate);
+        node_link_send_raft(n, g->partition, &e->u.msg,
+                            e->gate > g->install_ticket ? e->gate : g->install_ticket);
         return;
     case RAFT_COMMITTED:
         return; /* applied after the loop, whatever moved the commit index */

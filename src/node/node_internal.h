@@ -239,6 +239,8 @@ struct group {
     struct list sends;
     struct snap_recv recv;
     uint64_t installs;        /* since the start */
+    uint64_t install_ticket;  /* of the log write in which the last one became this replica's state:
+                                 what it says rests on that */
     uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
     uint64_t join_sent_us;
     struct raft_conf snap_conf;     /* as of snap_index: that of the blob */

@@ -211,7 +211,7 @@ static void take_state(struct group *g, const struct group_blob *blob)
     node_group_merge_members(n, blob);
     node_apply_drop_pending(g, v->index);
     node_reads_overtaken(g, v->index);
-    g->snap_ticket = v->install_ticket = wal_ticket(n->wal);
+    g->snap_ticket = g->install_ticket = v->install_ticket = wal_ticket(n->wal);
     node_checkpoint_retire(g, old_file);
 }
 

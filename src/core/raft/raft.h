@@ -219,8 +219,9 @@ void raft_flush(struct raft *r, uint64_t now_us, uint64_t ticket, struct raft_ef
 void raft_compact(struct raft *r, struct raft_index index);
 /* A snapshot for a peer was delivered whole (ok), or given up: go on or ask again. */
 void raft_snapshot_sent(struct raft *r, struct raft_id peer, struct raft_index index, bool ok);
-/* The driver put a received snapshot in place of the state machine, durably: the
- * log restarts after it. ERR_STALE: what is here is as new; nothing changed. */
+/* The driver put a received snapshot in place of the state machine: the log restarts after it. What
+ * is sent from now on rests on that; until it is durable the driver holds it back. ERR_STALE: what
+ * is here is as new; nothing changed. */
 MUST_USE enum err raft_install(struct raft *r, uint64_t now_us, struct raft_index index,
                                struct raft_term term, const struct raft_conf *conf);
 

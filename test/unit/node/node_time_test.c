@@ -61,7 +61,7 @@ static void asked_in_the_turn_that_makes_it_lead(void **state)
         assert_true(turns < 200);
         rig_turn_begin(&rig, NODE_TICK_US);
         if (raft_role(g->raft) == RAFT_LEADER) {
-            node_received(rig.node, 1, SET, sizeof SET - 1);
+            node_received(rig.node, 1, (const uint8_t *)SET, sizeof SET - 1);
         }
         node_tick(rig.node);
         rig_turn_end(&rig);
