@@ -9,10 +9,11 @@ import time
 
 from cluster import ROOT, Cluster, Failure, expect, folder_bytes, free_ports, run, wait_for
 from resp import Closed, Conn, Err
-from scenarios_faults import heal_and_verify, other_two_suffice, wait_voter
+from scenarios_faults import heal_and_verify, other_two_suffice, wait_voter, wait_writable
 from writer import Writer
 
 MIB = 1024 * 1024
+BLOCK = 4096  # of the log [docs/format/wal.md]
 LOAD = os.environ.get("LOAD", os.path.join(ROOT, "build", "release", "bench", "load"))
 
 
@@ -51,6 +52,7 @@ def scenario_lag():
         w.wait_acks(100)
         lost = c[3]
         lost.kill()
+        wait_writable(c.nodes[:2], lost)
         wrote = load(c.nodes[:2], "--count", 200000, "--bytes", 4000, "--keys", 20000, "--pipeline",
                      8)
         generator = subprocess.Popen(
@@ -303,10 +305,10 @@ def scenario_torn_tail():
         hurt = c[2]
         hurt.kill()
         path = max(log_files(hurt), key=os.path.getmtime)
-        end = used_bytes(path)
+        end = -(-used_bytes(path) // BLOCK) * BLOCK  # the last record may end with zeros
         with open(path, "r+b") as f:
             f.seek(end)
-            f.write(os.urandom(100))  # half of a record that was being written
+            f.write(os.urandom(100))  # half of a batch that was being written
         hurt.start()
         c.wait_ready()
         other_two_suffice(c, hurt)

@@ -207,20 +207,25 @@ def wait_leads(c, node):
     wait_for("node %d leads again" % node.number, leads, 30, 0.1)
 
 
+def wait_writable(rest, down):
+    """Until these take writes to all partitions; what was on its way to the dead is in doubt."""
+    requests = [("SET", "suffice:%d" % i, "1") for i in range(200)]
+
+    def all_there(n):
+        with n.conn(10) as conn:
+            return set(conn.pipeline(requests)) == {"OK"}
+    for n in rest:
+        wait_for("writes to all partitions with node %d down" % down.number,
+                 lambda n=n: all_there(n), 15)
+
+
 def other_two_suffice(c, back):
     """Kill one of the others: the node that came back must count as a voter again."""
     other = next(n for n in c.nodes if n is not back)
     rest = [n for n in c.nodes if n is not other]
     other.kill()
     took = c.wait_ready(rest)
-    requests = [("SET", "suffice:%d" % i, "1") for i in range(200)]
-
-    def all_there(n):
-        with n.conn(10) as conn:  # what was on its way to the dead leader is in doubt: again
-            return set(conn.pipeline(requests)) == {"OK"}
-    for n in rest:
-        wait_for("writes to all partitions with node %d down" % other.number,
-                 lambda n=n: all_there(n), 15)
+    wait_writable(rest, other)
     other.start()
     c.wait_ready()
     return took
