@@ -64,7 +64,8 @@ struct node_effect *node_effect_push(struct node *n, enum node_effect_kind kind)
 void node_effects_free(struct node_effects *fx)
 {
     for (size_t i = 0; i < fx->count; i++) {
-        if (fx->at[i].kind == NODE_SEND || fx->at[i].kind == NODE_LOG) {
+        if (fx->at[i].kind == NODE_SEND || fx->at[i].kind == NODE_LOG ||
+            fx->at[i].kind == NODE_PACKET) {
             buf_free(&fx->at[i].data);
         } else if (fx->at[i].kind == NODE_DISK) {
             buf_free(&fx->at[i].op.data);
@@ -310,6 +311,11 @@ void node_sent(struct node *n, uint64_t conn, size_t unsent)
     if (l != NULL) {
         l->unsent = unsent;
     }
+}
+
+void node_packet(struct node *n, const struct swim_addr *from, const uint8_t *data, size_t len)
+{
+    (void)n, (void)from, (void)data, (void)len; /* gossip is off: nobody is listened to */
 }
 
 static void disk_done_own(struct node *n, const struct disk_done *done)

@@ -26,6 +26,7 @@
 #include "base/base_disk.h"
 #include "base/base_prng.h"
 #include "core/raft/raft.h"
+#include "core/swim/swim.h"
 #include "resp/resp.h"
 
 enum {
@@ -45,8 +46,9 @@ enum node_start { NODE_START_FOUND, NODE_START_BOOTSTRAP, NODE_START_JOIN, NODE_
 struct node_config {
     char client_addr[NODE_ADDR_MAX]; /* as other nodes and clients reach this one */
     char peer_addr[NODE_ADDR_MAX];
-    enum node_start start; /* ignored, with a notice, where data exists */
-    uint32_t seed_count;   /* --found or --join list */
+    struct swim_addr packet_addr; /* peer_addr, resolved by the driver; port 0: no gossip */
+    enum node_start start;        /* ignored, with a notice, where data exists */
+    uint32_t seed_count;          /* --found or --join list */
     char seeds[NODE_MEMBERS_MAX][NODE_ADDR_MAX];
     uint32_t zone;
     uint32_t partitions;                       /* power of two; founding only */
@@ -100,6 +102,8 @@ void node_received(struct node *n, uint64_t conn, const uint8_t *data, size_t le
 /* Unsent bytes of the connection fell to `unsent`; called when it changed a lot and
  * when it reached 0. */
 void node_sent(struct node *n, uint64_t conn, size_t unsent);
+/* A datagram has arrived at packet_addr's port; borrowed for the call. Judged, not trusted. */
+void node_packet(struct node *n, const struct swim_addr *from, const uint8_t *data, size_t len);
 void node_disk_done(struct node *n, const struct disk_done *done);
 void node_tick(struct node *n);
 /* Begin a clean stop: no new clients, leadership handed over, the log flushed;
@@ -116,14 +120,20 @@ enum node_effect_kind {
     NODE_LOG,   /* one structured line, level and text */
     NODE_READY, /* every partition that has a replica here has a known leader (once) */
     NODE_STOP,  /* err ERR_OK: clean. Otherwise why says what happened. */
+    /* data, one datagram, to `to` from packet_addr's port. May be lost; never behind a gate;
+     * whatever the socket says, nobody is told. */
+    NODE_PACKET,
 };
+/* The largest datagram; fits the least MTU of IPv6 with its headers. */
+enum { NODE_PACKET_BYTES_MAX = 1232 };
 enum node_log_level { NODE_LOG_DEBUG, NODE_LOG_INFO, NODE_LOG_WARN, NODE_LOG_ERROR };
 struct node_effect {
     enum node_effect_kind kind;
     uint64_t conn;
     uint64_t gate;             /* SEND: ticket to await, 0 = none */
     bool on;                   /* READ */
-    struct buf data;           /* SEND, LOG (text, key=value pairs): the driver frees it */
+    struct buf data;           /* SEND, PACKET, LOG (key=value pairs): the driver frees it */
+    struct swim_addr to;       /* PACKET */
     struct disk_op op;         /* DISK */
     char addr[NODE_ADDR_MAX];  /* DIAL */
     enum node_log_level level; /* LOG */

@@ -252,6 +252,9 @@ static void run_effect(struct port *p, struct node_effect *e)
         port_log_text(e->level, buf_slice(&e->data));
         buf_free(&e->data);
         break;
+    case NODE_PACKET:
+        buf_free(&e->data); /* gossip is off: none is sent */
+        break;
     case NODE_READY:
         break; /* the node logs it; who polls it asks CLUSTER INFO */
     case NODE_STOP:

@@ -608,8 +608,8 @@ static void release_held(struct sim_world *w, struct sim_host *h)
 
 static const char *effect_name(enum node_effect_kind kind)
 {
-    static const char *const names[] = {"send", "close", "dial",  "read",
-                                        "disk", "log",   "ready", "stop"};
+    static const char *const names[] = {"send", "close", "dial", "read",  "disk",
+                                        "log",  "ready", "stop", "packet"};
 
     return names[kind];
 }
@@ -697,6 +697,9 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
     case NODE_STOP:
         node_stopped(w, h, e);
         return false;
+    case NODE_PACKET:
+        buf_free(&e->data); /* gossip is off: none is sent */
+        return true;
     }
     UNREACHABLE("node effect kind");
 }

@@ -208,6 +208,7 @@ static void effect_run(struct rig *r, struct node_effect *e)
         r->pending[r->pending_count++] = e->op;
         break;
     case NODE_LOG:
+    case NODE_PACKET:
         buf_free(&e->data);
         break;
     case NODE_STOP:
