@@ -14,6 +14,7 @@ void node_config_defaults(struct node_config *cfg)
     *cfg = (struct node_config){
         .partitions = NODE_PARTITIONS_DEFAULT,
         .replicas = 3,
+        .weight = 1,
         .heartbeat_us = 50 * 1000,
         .election_us_min = 300 * 1000,
         .election_us_max = 600 * 1000,

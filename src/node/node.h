@@ -51,8 +51,9 @@ struct node_config {
     uint32_t seed_count;          /* --found or --join list */
     char seeds[NODE_MEMBERS_MAX][NODE_ADDR_MAX];
     uint32_t zone;
+    uint32_t weight;                           /* capacity beside the others: 1 to 64 */
     uint32_t partitions;                       /* power of two; founding only */
-    uint32_t replicas;                         /* 3; founding only */
+    uint32_t replicas;                         /* 3, wanted of each partition; founding only */
     uint64_t heartbeat_us;                     /* 50 ms */
     uint64_t election_us_min, election_us_max; /* 300 and 600 ms */
     uint64_t request_timeout_us;               /* waiting for a leader or a commit: 5 s */

@@ -236,11 +236,12 @@ static struct raft_id unknown_generation(const struct node *n)
 static enum err rebuild(struct group *g, struct raft_id was, const char *why, struct diag *refused)
 {
     struct raft_id self = node_next_generation(g->node, was);
+    const uint8_t *row;
 
     if (PLANTED(DAMAGED_VOTES)) {
         self = was;
     }
-    if (g->node->map.replicas == 1) {
+    if (wire_map_row(&g->node->map, g->partition, &row) == 1) {
         diag_set(refused,
                  "partition %u lost data (%s) and has no other replica to rebuild it from: restore "
                  "the data directory from a backup; nothing in it was changed",
@@ -285,7 +286,7 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
     enum err err = b->damaged ? ERR_CORRUPT : node_group_decode_blob(buf_slice(&b->blob), &blob);
 
     if (err == ERR_VERSION && b->blob.len > 0) {
-        diag_set(refused, "partition %u was written by a newer version: start that one again",
+        diag_set(refused, "partition %u was written by another version: start that one again",
                  g->partition);
         return ERR_VERSION;
     }
@@ -330,16 +331,6 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
     return ERR_OK;
 }
 
-static bool placed_here(const struct node *n, uint32_t partition)
-{
-    for (uint32_t r = 0; r < n->map.replicas; r++) {
-        if (n->map.placement[partition * n->map.replicas + r] == n->self_pos) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void unlink_stray(void *arg, const char *name, uint64_t bytes)
 {
     struct node *n = arg;
@@ -381,7 +372,8 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
         node_group_init(n, p);
     }
     for (uint32_t p = 0; p < n->map.partitions; p++) {
-        if (b->groups[p].known || b->groups[p].damaged || placed_here(n, p)) {
+        if (b->groups[p].known || b->groups[p].damaged ||
+            wire_map_places(&n->map, p, n->self_pos)) {
             enum err err = open_group(&n->groups[p], &b->groups[p], boot, why);
 
             if (err != ERR_OK) {

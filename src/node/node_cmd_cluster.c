@@ -58,15 +58,16 @@ static uint32_t first_slot(const struct node *n, uint32_t partition)
 
 static bool same_replicas(const struct node *n, uint32_t p, uint32_t q)
 {
-    bool in_p[NODE_MEMBERS_MAX] = {false};
+    const uint8_t *row;
+    uint32_t count = wire_map_row(&n->map, p, &row);
 
-    for (uint32_t r = 0; r < n->map.replicas; r++) {
-        in_p[n->map.placement[p * n->map.replicas + r]] = true;
-    }
-    for (uint32_t r = 0; r < n->map.replicas; r++) {
-        if (!in_p[n->map.placement[q * n->map.replicas + r]]) {
+    for (uint32_t r = 0; r < count; r++) {
+        if (!wire_map_places(&n->map, q, row[r])) {
             return false;
         }
+    }
+    if (wire_map_row(&n->map, q, &row) != count) {
+        return false;
     }
     return leader_pos(n, p) == leader_pos(n, q);
 }
@@ -109,19 +110,17 @@ static void cluster_slots(const struct node *n, struct resp_writer *w)
     }
     resp_put_array(w, runs);
     for (uint32_t p = 0, end; p < n->map.partitions; p = end) {
-        uint32_t leader = leader_pos(n, p);
+        const uint8_t *row;
+        uint32_t count = wire_map_row(&n->map, p, &row), leader = leader_pos(n, p);
 
         end = run_end(n, p);
-        resp_put_array(w, 2 + (size_t)n->map.replicas);
+        resp_put_array(w, 3 + (size_t)count - (wire_map_places(&n->map, p, leader) ? 1 : 0));
         resp_put_int(w, first_slot(n, p));
         resp_put_int(w, (int64_t)first_slot(n, end) - 1);
         put_member(n, leader, w);
-        for (uint32_t r = 0, shown = 1; r < n->map.replicas && shown < n->map.replicas; r++) {
-            uint32_t pos = n->map.placement[p * n->map.replicas + r];
-
-            if (pos != leader) {
-                put_member(n, pos, w);
-                shown++;
+        for (uint32_t r = 0; r < count; r++) {
+            if (row[r] != leader) {
+                put_member(n, row[r], w);
             }
         }
     }
@@ -214,11 +213,12 @@ static void cluster_shards(const struct node *n, struct resp_writer *w)
         size_t replicas = 0;
 
         for (uint32_t p = 0; p < n->map.partitions; p++) {
-            for (uint32_t r = 0; r < n->map.replicas && leader_pos(n, p) == i; r++) {
-                uint32_t pos = n->map.placement[p * n->map.replicas + r];
+            const uint8_t *row;
+            uint32_t placed = leader_pos(n, p) == i ? wire_map_row(&n->map, p, &row) : 0;
 
-                replicas += !replica[pos] && pos != i ? 1 : 0;
-                replica[pos] = true;
+            for (uint32_t r = 0; r < placed; r++) {
+                replicas += !replica[row[r]] && row[r] != i ? 1 : 0;
+                replica[row[r]] = true;
             }
         }
         resp_put_map(w, 2);

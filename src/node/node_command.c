@@ -173,9 +173,7 @@ static void cmd_lolwut(struct node *n, struct resp_writer *w)
             int leader = node_member_of(n, n->groups[p].leader);
             unsigned tone = leader == (int)m ? 5 : 0;
 
-            for (uint32_t r = 0; r < n->map.replicas && tone == 0; r++) {
-                tone = n->map.placement[p * n->map.replicas + r] == m ? 2 : 0;
-            }
+            tone = tone == 0 && wire_map_places(&n->map, p, m) ? 2 : tone;
             buf_printf(&art, "%s", shade[tone]);
         }
         buf_printf(&art, "\n");
@@ -203,7 +201,9 @@ static void cmd_wait(struct session *s, const struct slice *argv, struct resp_wr
         resp_put_error(w, "ERR timeout is negative");
         return;
     }
-    resp_put_int(w, n->map.replicas / 2);
+    /* Where there are fewer members than replicas wanted, there are fewer replicas. */
+    resp_put_int(
+        w, (n->map.replicas < n->map.member_count ? n->map.replicas : n->map.member_count) / 2);
 }
 
 static void memory_doctor(struct resp_writer *w)

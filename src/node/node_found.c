@@ -274,8 +274,15 @@ static void adopt_map(struct node *n, struct wire_map map)
 
 void node_self_member(const struct node *n, struct wire_member *out)
 {
-    *out = (struct wire_member){.node = n->id, .zone = n->cfg.zone};
-    out->since = n->map.partitions > 0 ? n->map.members[n->self_pos].since : 0;
+    *out =
+        (struct wire_member){.node = n->id, .zone = n->cfg.zone, .weight = (uint8_t)n->cfg.weight};
+    if (n->map.partitions > 0) {
+        const struct wire_member *known = &n->map.members[n->self_pos];
+
+        out->since = known->since;
+        out->weight = known->weight;
+        out->state = known->state;
+    }
     memcpy(out->peer_addr, n->cfg.peer_addr, sizeof out->peer_addr);
     memcpy(out->client_addr, n->cfg.client_addr, sizeof out->client_addr);
 }
@@ -296,15 +303,17 @@ static void found_with(struct node *n, struct wire_map map)
 
     qsort(map.members, map.member_count, sizeof map.members[0], member_order);
     for (uint32_t i = 0; i < map.member_count; i++) {
-        nodes[i] = (struct ring_node){
-            .id = node_short_id(&map.members[i].node), .weight = 1, .zone = map.members[i].zone};
+        nodes[i] = (struct ring_node){.id = node_short_id(&map.members[i].node),
+                                      .weight = map.members[i].weight,
+                                      .zone = map.members[i].zone};
     }
     map.epoch = 1;
     map.partitions = n->cfg.partitions;
-    map.replicas = n->cfg.replicas < map.member_count ? n->cfg.replicas : map.member_count;
+    map.replicas = n->cfg.replicas;
     store_u64le(map.cluster.b, prng_next(&n->rng) | 1);
     store_u64le(map.cluster.b + 8, prng_next(&n->rng));
     map.placement = mem_alloc((size_t)map.partitions * map.replicas);
+    memset(map.placement, WIRE_NOBODY, (size_t)map.partitions * map.replicas);
     err = ring_place(nodes, map.member_count, map.partitions, map.replicas, placed, &why);
     if (err != ERR_OK) {
         mem_free(placed);
@@ -313,7 +322,7 @@ static void found_with(struct node *n, struct wire_map map)
         return;
     }
     for (uint32_t p = 0; p < map.partitions; p++) {
-        for (uint32_t r = 0; r < map.replicas; r++) {
+        for (uint32_t r = 0; r < placed[p].count; r++) {
             for (uint32_t i = 0; i < map.member_count; i++) {
                 if (nodes[i].id == placed[p].replica[r]) {
                     map.placement[p * map.replicas + r] = (uint8_t)i;
@@ -360,7 +369,8 @@ static void found_tick(struct node *n)
         if (l->state != LINK_UP || l->hello.found_hash != node_found_hash(n)) {
             return; /* not all are here yet */
         }
-        *m = (struct wire_member){.node = l->node, .zone = l->hello.zone};
+        *m =
+            (struct wire_member){.node = l->node, .zone = l->hello.zone, .weight = l->hello.weight};
         memcpy(m->peer_addr, l->hello_peer, sizeof m->peer_addr);
         memcpy(m->client_addr, l->hello_client, sizeof m->client_addr);
         map.member_count++;
@@ -480,7 +490,10 @@ static bool take_place(struct node *n, struct wire_map *map)
         if (strcmp(map->members[i].peer_addr, n->cfg.peer_addr) == 0) {
             uint64_t since = map->members[i].since + 1;
 
+            uint8_t weight = map->members[i].weight;
+
             node_self_member(n, &map->members[i]);
+            map->members[i].weight = weight;
             map->members[i].since = n->now.wall_ms > since ? n->now.wall_ms : since;
             map->epoch++;
             n->joined = true;
@@ -619,12 +632,7 @@ void node_found_rebuilt(struct node *n)
 
 int node_member_by_id(const struct node *n, const struct wire_id *id)
 {
-    for (uint32_t i = 0; i < n->map.member_count; i++) {
-        if (wire_id_eq(&n->map.members[i].node, id)) {
-            return (int)i;
-        }
-    }
-    return -1;
+    return wire_map_member(&n->map, id);
 }
 
 int node_member_by_addr(const struct node *n, const char *peer_addr)

@@ -70,7 +70,7 @@ const struct raft_conf *node_group_conf(const struct group *g)
 
 /* ---- the blob: who this replica is, and the configuration as of its snapshot ---- */
 
-enum { BLOB_VERSION = 3, BLOB_VERSION_WITHOUT_RUNS = 2, BLOB_VERSION_WITHOUT_HEARD = 1 };
+enum { BLOB_VERSION = 4 };
 
 static void encode_conf_members(const struct node *n, const struct raft_conf *conf, struct buf *out)
 {
@@ -121,7 +121,7 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
     uint8_t version = get_u8(&r);
 
     *out = (struct group_blob){0};
-    if (version < BLOB_VERSION_WITHOUT_HEARD || version > BLOB_VERSION) {
+    if (version != BLOB_VERSION) {
         return ERR_VERSION;
     }
     out->self.n = get_u64le(&r);
@@ -138,8 +138,7 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
             return ERR_CORRUPT;
         }
     }
-    if (version > BLOB_VERSION_WITHOUT_HEARD &&
-        node_past_decode(&r, version > BLOB_VERSION_WITHOUT_RUNS, out) != ERR_OK) {
+    if (node_past_decode(&r, out) != ERR_OK) {
         return ERR_CORRUPT;
     }
     return r.bad || r.pos != r.end ? ERR_CORRUPT : ERR_OK;
@@ -218,22 +217,19 @@ void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id 
 /* The map is new and durable: make the replicas that it places here. */
 void node_start_groups(struct node *n)
 {
-    uint32_t replicas = n->map.replicas;
-
     CHECK(n->groups == NULL);
     n->groups = mem_zalloc(n->map.partitions * sizeof n->groups[0]);
     n->dirty = mem_zalloc(2 * (size_t)n->map.partitions * sizeof(struct group *)); /* see flush */
     for (uint32_t p = 0; p < n->map.partitions; p++) {
-        const uint8_t *placed = &n->map.placement[p * replicas];
+        const uint8_t *row;
+        uint32_t count = wire_map_row(&n->map, p, &row);
         struct raft_conf conf = {0};
-        bool mine = false;
 
         node_group_init(n, p);
-        for (uint32_t r = 0; r < replicas; r++) {
-            conf.voters[conf.voter_count++] = node_replica_id(n, placed[r]);
-            mine = mine || placed[r] == n->self_pos;
+        for (uint32_t r = 0; r < count; r++) {
+            conf.voters[conf.voter_count++] = node_replica_id(n, row[r]);
         }
-        if (!mine) {
+        if (!wire_map_places(&n->map, p, n->self_pos)) {
             continue;
         }
         if (n->joined) {
@@ -244,7 +240,8 @@ void node_start_groups(struct node *n)
         }
     }
     node_log(n, NODE_LOG_INFO, "msg=\"serving\" partitions=%u replicas=%u members=%u epoch=%llu",
-             n->map.partitions, replicas, n->map.member_count, (unsigned long long)n->map.epoch);
+             n->map.partitions, n->map.replicas, n->map.member_count,
+             (unsigned long long)n->map.epoch);
 }
 
 /* ---- driving ---- */

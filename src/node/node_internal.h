@@ -476,7 +476,7 @@ bool node_past_void(struct group *g, struct raft_id from);
 void node_past_save(struct group *g); /* the group writes to the log: perhaps this too */
 void node_past_encode(const struct group *g, struct buf *out);
 struct group_blob;
-MUST_USE enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *out);
+MUST_USE enum err node_past_decode(struct reader *r, struct group_blob *out);
 /* The group has been read from the log: it goes on from what stood there. */
 void node_past_boot(struct group *g, const struct group_blob *blob);
 void node_past_begin(struct group *g); /* it begins in this run: before its blob is written */

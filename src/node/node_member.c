@@ -226,10 +226,11 @@ static bool can_lead(struct group *g, uint32_t pos, struct raft_id *out)
 
 bool node_member_can_leave(struct group *g)
 {
-    const uint8_t *placed = &g->node->map.placement[g->partition * g->node->map.replicas];
+    const uint8_t *placed;
+    uint32_t count = wire_map_row(&g->node->map, g->partition, &placed);
     struct raft_id to;
 
-    for (uint32_t r = 0; r < g->node->map.replicas; r++) {
+    for (uint32_t r = 0; r < count; r++) {
         if (placed[r] != g->node->self_pos && can_lead(g, placed[r], &to)) {
             return true;
         }
@@ -240,8 +241,9 @@ bool node_member_can_leave(struct group *g)
 static bool hand_over(struct group *g, bool to_anyone)
 {
     struct node *n = g->node;
-    const uint8_t *placed = &n->map.placement[g->partition * n->map.replicas];
-    uint32_t tries = to_anyone ? n->map.replicas : 1;
+    const uint8_t *placed;
+    uint32_t count = wire_map_row(&n->map, g->partition, &placed);
+    uint32_t tries = to_anyone ? count : 1;
     struct raft_id to;
 
     for (uint32_t r = 0; r < tries; r++) {

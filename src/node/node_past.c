@@ -357,7 +357,7 @@ void node_past_encode(const struct group *g, struct buf *out)
     }
 }
 
-enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *out)
+enum err node_past_decode(struct reader *r, struct group_blob *out)
 {
     uint64_t heard = get_varint(r), starts;
 
@@ -368,10 +368,10 @@ enum err node_past_decode(struct reader *r, bool with_runs, struct group_blob *o
     for (uint8_t i = 0; i < out->heard_count; i++) {
         out->heard[i].replica.n = get_u64le(r);
         out->heard[i].records = get_varint(r);
-        out->heard[i].run = with_runs ? get_u64le(r) : 0;
-        out->heard[i].forgot = with_runs && get_u8(r) != 0;
+        out->heard[i].run = get_u64le(r);
+        out->heard[i].forgot = get_u8(r) != 0;
     }
-    starts = with_runs ? get_varint(r) : 0;
+    starts = get_varint(r);
     if (r->bad || starts > WIRE_STARTS_MAX) {
         return ERR_CORRUPT;
     }

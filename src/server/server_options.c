@@ -8,6 +8,7 @@ enum {
     PEER_PORT_OFFSET = 10000,
     CLIENTS_MAX = 1000000,
     REPLICAS_MAX = 7,
+    WEIGHT_MAX = 64,
     PARTITIONS_MAX = 16384,
     POLL_US_MAX = 10000
 };
@@ -188,6 +189,10 @@ static bool set_zone(struct server_options *o, const char *v)
 {
     return number32(v, 0, UINT32_MAX, &o->node.zone);
 }
+static bool set_weight(struct server_options *o, const char *v)
+{
+    return number32(v, 1, WEIGHT_MAX, &o->node.weight);
+}
 static bool set_replicas(struct server_options *o, const char *v)
 {
     return number32(v, 1, REPLICAS_MAX, &o->node.replicas);
@@ -226,6 +231,8 @@ static const struct row rows[] = {
     {"workers", "N", set_workers, "1: a node has one worker in this version", "threads that serve"},
     {"zone", "N", set_zone, "a number of 0..4294967295",
      "failure zone; replicas are spread over zones"},
+    {"weight", "N", set_weight, "a number of 1..64",
+     "capacity beside the other nodes: it has so many times the partitions; default 1"},
     {"replicas", "N", set_replicas, "a number of 1..7",
      "of each partition; default 3; founding only"},
     {"partitions", "P", set_partitions, "a power of two, 1..16384", "default 64; founding only"},

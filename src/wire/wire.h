@@ -17,12 +17,14 @@
 #include "core/swim/swim.h"
 
 enum {
-    WIRE_VERSION = 2,
+    WIRE_VERSION = 3,
     WIRE_HEAD_BYTES = 9,
     WIRE_FRAME_BYTES_MAX = 1 << 30,
     WIRE_ADDR_MAX = 64,
     WIRE_MEMBERS_MAX = 64,
     WIRE_REPLICAS_MAX = 7,
+    WIRE_WEIGHT_MAX = 64,
+    WIRE_NOBODY = 0xff, /* in a row of the placement: no member for this replica */
 };
 enum wire_type {
     WIRE_HELLO = 1,   /* who I am; first on each connection */
@@ -76,6 +78,7 @@ struct wire_hello {
     bool joining;
     uint64_t since; /* as in struct wire_member */
     uint32_t zone;
+    uint8_t weight;
     struct slice peer_addr, client_addr;
 };
 void wire_put_hello(struct buf *b, const struct wire_hello *h);
@@ -122,24 +125,43 @@ struct wire_reply {
 void wire_put_reply(struct buf *b, const struct wire_reply *p);
 MUST_USE enum err wire_get_reply(struct reader *r, struct wire_reply *p);
 
-/* The cluster map: also the content of the file meta/map. */
+enum wire_member_state {
+    WIRE_MEMBER_UP,
+    WIRE_MEMBER_DRAINING, /* its replicas go elsewhere, and no new ones come */
+    WIRE_MEMBER_STATES
+};
 struct wire_member {
     struct wire_id node;
     uint64_t since; /* when it took this address over, in ms; 0: founding. The latest owns it */
     uint32_t zone;
+    uint8_t weight; /* capacity, 1 to WIRE_WEIGHT_MAX */
+    enum wire_member_state state;
     char peer_addr[WIRE_ADDR_MAX], client_addr[WIRE_ADDR_MAX];
 };
+/* The cluster map: also the content of the file meta/map. What is placed is what is wanted; the
+ * groups' configurations say how far it has come. */
 struct wire_map {
     struct wire_id cluster;
     uint64_t epoch;
-    uint32_t partitions, replicas, member_count;
+    uint32_t partitions;
+    uint32_t replicas; /* wanted of each partition, whether or not there are so many members */
+    uint32_t member_count;
     struct wire_member members[WIRE_MEMBERS_MAX];
-    uint8_t *placement; /* partitions x replicas member positions; heap */
+    /* Heap: for each partition a row of `replicas` member positions, preferred leader first, each
+     * member once; WIRE_NOBODY at its end, where members are too few. Never nobody at all. */
+    uint8_t *placement;
 };
 void wire_put_map(struct buf *b, const struct wire_map *m);
 /* Allocates placement; free with wire_map_free. */
 MUST_USE enum err wire_get_map(struct slice payload, struct wire_map *m);
 void wire_map_free(struct wire_map *m);
+void wire_map_copy(struct wire_map *to, const struct wire_map *from); /* its own placement */
+/* How many members the partition's row names; they stand at *row. */
+uint32_t wire_map_row(const struct wire_map *m, uint32_t partition, const uint8_t **row);
+/* The member at pos is to have a replica of the partition. */
+bool wire_map_places(const struct wire_map *m, uint32_t partition, uint32_t pos);
+/* Position of the member with this id, or -1. */
+int wire_map_member(const struct wire_map *m, const struct wire_id *id);
 void wire_put_member(struct buf *b, const struct wire_member *m);
 MUST_USE enum err wire_get_member(struct reader *r, struct wire_member *m);
 

@@ -47,6 +47,7 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
     put_u8(b, h->joining ? 1 : 0);
     put_varint(b, h->since);
     put_varint(b, h->zone);
+    put_u8(b, h->weight);
     put_bytes(b, h->peer_addr);
     put_bytes(b, h->client_addr);
 }
@@ -66,10 +67,11 @@ enum err wire_get_hello(struct slice payload, struct wire_hello *h)
     h->joining = get_u8(&r) != 0;
     h->since = get_varint(&r);
     h->zone = (uint32_t)get_varint(&r);
+    h->weight = get_u8(&r);
     h->peer_addr = get_bytes(&r);
     h->client_addr = get_bytes(&r);
     if (h->peer_addr.len >= WIRE_ADDR_MAX || h->client_addr.len >= WIRE_ADDR_MAX ||
-        wire_id_is_zero(&h->node)) {
+        wire_id_is_zero(&h->node) || h->weight == 0 || h->weight > WIRE_WEIGHT_MAX) {
         return ERR_BAD_INPUT;
     }
     return finish(&r);
@@ -80,82 +82,27 @@ void wire_put_member(struct buf *b, const struct wire_member *m)
     put_id(b, &m->node);
     put_varint(b, m->since);
     put_varint(b, m->zone);
+    put_u8(b, m->weight);
+    put_u8(b, (uint8_t)m->state);
     put_bytes(b, slice_str(m->peer_addr));
     put_bytes(b, slice_str(m->client_addr));
 }
 
 enum err wire_get_member(struct reader *r, struct wire_member *m)
 {
+    uint8_t state;
+
     get_id(r, &m->node);
     m->since = get_varint(r);
     m->zone = (uint32_t)get_varint(r);
+    m->weight = get_u8(r);
+    state = get_u8(r);
+    m->state = (enum wire_member_state)state;
     get_addr(r, m->peer_addr);
     get_addr(r, m->client_addr);
-    return r->bad ? ERR_BAD_INPUT : ERR_OK;
-}
-
-void wire_put_map(struct buf *b, const struct wire_map *m)
-{
-    put_id(b, &m->cluster);
-    put_varint(b, m->epoch);
-    put_varint(b, m->partitions);
-    put_varint(b, m->replicas);
-    put_varint(b, m->member_count);
-    for (uint32_t i = 0; i < m->member_count; i++) {
-        wire_put_member(b, &m->members[i]);
-    }
-    buf_append(b, m->placement, (size_t)m->partitions * m->replicas);
-}
-
-static enum err get_placement(struct reader *r, struct wire_map *m)
-{
-    size_t bytes = (size_t)m->partitions * m->replicas;
-    struct slice raw = get_raw(r, bytes);
-
-    if (finish(r) != ERR_OK) {
-        return ERR_BAD_INPUT;
-    }
-    for (size_t i = 0; i < bytes; i++) {
-        if (raw.data[i] >= m->member_count) {
-            return ERR_BAD_INPUT;
-        }
-    }
-    m->placement = mem_alloc(bytes);
-    memcpy(m->placement, raw.data, bytes);
-    return ERR_OK;
-}
-
-enum err wire_get_map(struct slice payload, struct wire_map *m)
-{
-    struct reader r = reader_of(payload.data, payload.len);
-    uint64_t partitions, replicas, member_count;
-
-    *m = (struct wire_map){0};
-    get_id(&r, &m->cluster);
-    m->epoch = get_varint(&r);
-    partitions = get_varint(&r);
-    replicas = get_varint(&r);
-    member_count = get_varint(&r);
-    if (r.bad || partitions == 0 || partitions > 16384 || (partitions & (partitions - 1)) != 0 ||
-        replicas == 0 || replicas > WIRE_REPLICAS_MAX || member_count == 0 ||
-        member_count > WIRE_MEMBERS_MAX || replicas > member_count) {
-        return ERR_BAD_INPUT;
-    }
-    m->partitions = (uint32_t)partitions;
-    m->replicas = (uint32_t)replicas;
-    m->member_count = (uint32_t)member_count;
-    for (uint32_t i = 0; i < m->member_count; i++) {
-        if (wire_get_member(&r, &m->members[i]) != ERR_OK) {
-            return ERR_BAD_INPUT;
-        }
-    }
-    return get_placement(&r, m);
-}
-
-void wire_map_free(struct wire_map *m)
-{
-    mem_free(m->placement);
-    *m = (struct wire_map){0};
+    return r->bad || m->weight == 0 || m->weight > WIRE_WEIGHT_MAX || state >= WIRE_MEMBER_STATES
+               ? ERR_BAD_INPUT
+               : ERR_OK;
 }
 
 void wire_put_join(struct buf *b, const struct wire_join *j)

@@ -20,7 +20,8 @@ static struct wire_id some_id(uint8_t seed)
 
 static struct wire_member some_member(uint8_t seed)
 {
-    struct wire_member m = {.node = some_id(seed), .zone = seed};
+    struct wire_member m = {
+        .node = some_id(seed), .zone = seed, .weight = 1, .state = seed % WIRE_MEMBER_STATES};
 
     (void)snprintf(m.peer_addr, sizeof m.peer_addr, "10.0.0.%u:17001", seed);
     (void)snprintf(m.client_addr, sizeof m.client_addr, "10.0.0.%u:7001", seed);
@@ -224,9 +225,82 @@ static void map_round_trip(void **state)
     for (size_t cut = 0; cut < f.payload.len; cut++) {
         assert_int_not_equal(wire_get_map((struct slice){f.payload.data, cut}, &out), ERR_OK);
     }
-    placement[3] = 3; /* a member that is not there */
-    f = framed(&b, WIRE_MAP, fill_map, &in);
-    assert_int_not_equal(wire_get_map(f.payload, &out), ERR_OK);
+    buf_free(&b);
+}
+
+/* What a row of the placement may say. */
+static void placement_rows(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t row[3];
+        bool valid;
+        uint32_t count;
+    } rows[] = {
+        {"three of three", {2, 0, 1}, true, 3},
+        {"two, where there are no more", {1, 0, WIRE_NOBODY}, true, 2},
+        {"one", {2, WIRE_NOBODY, WIRE_NOBODY}, true, 1},
+        {"nobody at all", {WIRE_NOBODY, WIRE_NOBODY, WIRE_NOBODY}, false, 0},
+        {"nobody between two", {1, WIRE_NOBODY, 0}, false, 0},
+        {"one twice", {1, 0, 1}, false, 0},
+        {"a member that is not there", {0, 1, 3}, false, 0},
+    };
+    struct buf b = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uint8_t placement[6] = {0, 1, 2};
+        struct wire_map in = {.cluster = some_id(9),
+                              .epoch = 3,
+                              .partitions = 2,
+                              .replicas = 3,
+                              .member_count = 3,
+                              .placement = placement};
+        struct wire_map out;
+        struct wire_frame f;
+        const uint8_t *row;
+
+        for (uint8_t m = 0; m < 3; m++) {
+            in.members[m] = some_member(m);
+        }
+        memcpy(placement + 3, rows[i].row, sizeof rows[i].row);
+        f = framed(&b, WIRE_MAP, fill_map, &in);
+        assert_true((wire_get_map(f.payload, &out) == ERR_OK) == rows[i].valid);
+        if (rows[i].valid) {
+            assert_int_equal(wire_map_row(&out, 1, &row), rows[i].count);
+            assert_true(wire_map_places(&out, 1, rows[i].row[0]));
+            assert_false(wire_map_places(&out, 1, WIRE_NOBODY));
+        }
+        wire_map_free(&out);
+    }
+    buf_free(&b);
+}
+
+/* Members are told apart by id and by address. */
+static void no_member_twice(void **state)
+{
+    uint8_t placement[1] = {0};
+    struct wire_map in = {.cluster = some_id(9),
+                          .epoch = 3,
+                          .partitions = 1,
+                          .replicas = 1,
+                          .member_count = 2,
+                          .placement = placement};
+    struct wire_map out;
+    struct buf b = {0};
+
+    (void)state;
+    in.members[0] = some_member(0);
+    in.members[1] = some_member(1);
+    in.members[1].node = in.members[0].node;
+    assert_int_not_equal(wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out), ERR_OK);
+    in.members[1] = some_member(1);
+    memcpy(in.members[1].peer_addr, in.members[0].peer_addr, sizeof in.members[0].peer_addr);
+    assert_int_not_equal(wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out), ERR_OK);
+    in.members[1] = some_member(1);
+    assert_int_equal(wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out), ERR_OK);
+    assert_int_equal(wire_map_member(&out, &in.members[1].node), 1);
+    wire_map_free(&out);
     buf_free(&b);
 }
 
@@ -496,6 +570,8 @@ int main(void)
         cmocka_unit_test(raft_round_trip),
         cmocka_unit_test(requests_and_replies_share_frames),
         cmocka_unit_test(map_round_trip),
+        cmocka_unit_test(placement_rows),
+        cmocka_unit_test(no_member_twice),
         cmocka_unit_test(snapshot_frames_round_trip),
         cmocka_unit_test(digests_round_trip),
         cmocka_unit_test(a_flipped_bit_is_noticed),
