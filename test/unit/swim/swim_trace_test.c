@@ -1,12 +1,8 @@
 /* swim_trace_test.c - runs test/trace/swim/ files: scenarios a reader can learn SWIM from.
- *
- * A stanza is: comments, one command per line, `----`, what happened, a blank
- * line. With --update (or REWRITE=1) the expected lines are replaced by what
- * happened; read the diff. The commands are explained in test/trace/swim/README.
- */
+ * The commands are explained in test/trace/swim/README. */
 #include "swim_world.h"
+#include "trace_file.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { TRACE_SEED = 1 };
@@ -14,24 +10,12 @@ enum { TRACE_SEED = 1 };
 struct trace {
     struct world *w;
     struct swim_config cfg;
-    struct buf got;
     bool brief;   /* only changes of state */
     bool silent;  /* nothing at all */
     uint32_t one; /* show this node alone; 0: all */
     uint64_t seed, began_us;
-    const char *file;
-    int line;
 };
 static struct trace *tracing; /* for the world's callback, which has no argument */
-
-#define SAY(...) buf_printf(&tracing->got, __VA_ARGS__)
-#define U(x) ((unsigned long long)(x))
-
-static _Noreturn void bad_command(const char *line)
-{
-    (void)fprintf(stderr, "%s:%d: bad command: %s\n", tracing->file, tracing->line, line);
-    exit(2);
-}
 
 /* --- what happened, in words --- */
 
@@ -121,51 +105,6 @@ static void on_effect(struct world *w, struct world_node *n, const struct swim_e
 }
 
 /* --- commands --- */
-
-struct words {
-    char *at[24];
-    uint32_t count;
-};
-
-static uint64_t number(const char *s)
-{
-    char *end;
-    uint64_t n = strtoull(s, &end, 10);
-
-    if (end == s) {
-        bad_command(s);
-    }
-    return n;
-}
-
-static const char *option(const struct words *w, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (uint32_t i = 1; i < w->count; i++) {
-        if (strncmp(w->at[i], name, len) == 0 && w->at[i][len] == '=') {
-            return w->at[i] + len + 1;
-        }
-    }
-    return NULL;
-}
-
-static uint64_t option_number(const struct words *w, const char *name, uint64_t otherwise)
-{
-    const char *text = option(w, name);
-
-    return text == NULL ? otherwise : number(text);
-}
-
-static bool flag(const struct words *w, const char *name)
-{
-    for (uint32_t i = 1; i < w->count; i++) {
-        if (strcmp(w->at[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static struct world_node *node_arg(struct trace *t, const struct words *w, uint32_t pos)
 {
@@ -439,135 +378,34 @@ static const struct {
     {"latency", cmd_latency, 2}, {"show", cmd_show, 2},       {"link-failed", cmd_link_failed, 3},
 };
 
-static void run_line(struct trace *t, const char *line)
+static void run(const struct words *w)
 {
-    char *copy = mem_strndup(line, strlen(line)), *save = NULL;
-    struct words w = {.count = 0};
-
-    for (char *s = strtok_r(copy, " \n", &save); s != NULL && w.count < ARRAY_COUNT(w.at);
-         s = strtok_r(NULL, " \n", &save)) {
-        w.at[w.count++] = s;
-    }
-    CHECK(w.count > 0); /* empty lines and comments do not come here */
     for (uint32_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (strcmp(w.at[0], commands[i].name) == 0 && w.count >= commands[i].words_min) {
-            commands[i].run(t, &w);
-            mem_free(copy);
+        if (strcmp(w->at[0], commands[i].name) == 0 && w->count >= commands[i].words_min) {
+            commands[i].run(tracing, w);
             return;
         }
     }
-    bad_command(line);
+    bad_command(w->at[0]);
 }
 
-/* --- files --- */
-
-static struct buf read_file(const char *path)
+static void begin(void)
 {
-    struct buf text = {0};
-    FILE *f = fopen(path, "r");
-    char chunk[4096];
-    size_t got;
+    static struct trace t;
 
-    if (f == NULL) {
-        perror(path);
-        exit(2);
-    }
-    while ((got = fread(chunk, 1, sizeof chunk, f)) > 0) {
-        buf_append(&text, chunk, got);
-    }
-    (void)fclose(f);
-    put_u8(&text, 0);
-    return text;
-}
-
-static int finish_stanza(struct trace *t, const struct buf *want, struct buf *out)
-{
-    int bad = !slice_eq(buf_slice(&t->got), buf_slice(want));
-
-    if (bad && out == NULL) {
-        printf("%s:%d\n--- expected\n%.*s--- happened\n%.*s", t->file, t->line, (int)want->len,
-               (const char *)want->data, (int)t->got.len, (const char *)t->got.data);
-    }
-    if (out != NULL) {
-        buf_append_slice(out, buf_slice(&t->got));
-        bad = 0;
-    }
-    return bad;
-}
-
-/* out: the file as it should be; NULL to compare only. */
-static int run_text(struct trace *t, char *text, struct buf *out)
-{
-    struct buf want = {0};
-    bool expecting = false;
-    int bad = 0;
-
-    for (char *line = text, *next; line != NULL; line = next) {
-        char *end = strchr(line, '\n');
-
-        next = end == NULL ? NULL : end + 1;
-        if (end != NULL) {
-            *end = 0;
-        }
-        t->line++;
-        if (expecting && *line == 0) {
-            bad += finish_stanza(t, &want, out);
-            expecting = false;
-            t->got.len = want.len = 0;
-        }
-        if (expecting) {
-            buf_printf(&want, "%s\n", line);
-            continue;
-        }
-        if (strcmp(line, "----") == 0) {
-            expecting = true;
-        } else if (*line != 0 && *line != '#') {
-            run_line(t, line);
-        }
-        if (out != NULL && (next != NULL || *line != 0)) {
-            buf_printf(out, "%s\n", line);
-        }
-    }
-    buf_free(&want);
-    return bad;
-}
-
-static int run_file(const char *path, bool update)
-{
-    struct trace t = {.seed = TRACE_SEED, .file = path};
-    struct buf text = read_file(path), out = {0};
-    FILE *f;
-    int bad;
-
+    t = (struct trace){.seed = TRACE_SEED};
     swim_config_default(&t.cfg);
     tracing = &t;
-    bad = run_text(&t, (char *)text.data, update ? &out : NULL);
-    if (update) {
-        f = fopen(path, "w");
-        CHECK(f != NULL);
-        CHECK(fwrite(out.data, 1, out.len, f) == out.len);
-        CHECK(fclose(f) == 0);
-    }
-    world_destroy(t.w);
-    buf_free(&t.got);
-    buf_free(&text);
-    buf_free(&out);
-    return bad;
+}
+
+static void end(void)
+{
+    world_destroy(tracing->w);
 }
 
 int main(int argc, char **argv)
 {
-    bool update = getenv("REWRITE") != NULL;
-    int files = 0, bad = 0;
+    static const struct trace_machine machine = {begin, run, end};
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--update") == 0) {
-            update = true;
-            continue;
-        }
-        bad += run_file(argv[i], update);
-        files++;
-    }
-    printf("%d files, %d stanzas failed\n", files, bad);
-    return bad != 0 || files == 0;
+    return trace_main(argc, argv, &machine);
 }
