@@ -4,10 +4,7 @@
 
 struct disk_op *disk_ops_push(struct disk_ops *ops, enum disk_op_kind kind, enum disk_lane lane)
 {
-    if (ops->count == ops->cap) {
-        ops->cap = ops->cap == 0 ? 16 : ops->cap * 2;
-        ops->at = mem_realloc(ops->at, ops->cap * sizeof ops->at[0]);
-    }
+    MEM_GROW(ops->at, ops->count, ops->cap);
     ops->at[ops->count] = (struct disk_op){.kind = kind, .lane = lane};
     return &ops->at[ops->count++];
 }

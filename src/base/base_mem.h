@@ -29,4 +29,12 @@ void mem_trim(void);
 uint64_t mem_heap_bytes(void);
 
 #define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
+/* Room for at least one more in an array of `count` elements, with space for `cap`. */
+#define MEM_GROW(array, count, cap)                                                                \
+    do {                                                                                           \
+        if ((count) == (cap)) {                                                                    \
+            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
+            (array) = mem_realloc((array), (cap) * sizeof *(array));                               \
+        }                                                                                          \
+    } while (0)
 #endif

@@ -44,10 +44,7 @@ struct node_effect *node_effect_push(struct node *n, enum node_effect_kind kind)
 {
     struct node_effects *fx = n->fx;
 
-    if (fx->count == fx->cap) {
-        fx->cap = fx->cap == 0 ? 64 : fx->cap * 2;
-        fx->at = mem_realloc(fx->at, fx->cap * sizeof fx->at[0]);
-    }
+    MEM_GROW(fx->at, fx->count, fx->cap);
     struct node_effect *e = &fx->at[fx->count++];
     /* The op of an effect is large; only NODE_DISK sets it. */
     e->kind = kind;

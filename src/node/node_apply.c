@@ -108,10 +108,7 @@ void node_apply_truncated(struct group *g, struct raft_index from)
             node_request_not_leader(g->node, pending_at(g, i)->request);
             continue;
         }
-        if (g->replaced_count == g->replaced_cap) {
-            g->replaced_cap = g->replaced_cap == 0 ? 16 : g->replaced_cap * 2;
-            g->replaced = mem_realloc(g->replaced, g->replaced_cap * sizeof g->replaced[0]);
-        }
+        MEM_GROW(g->replaced, g->replaced_count, g->replaced_cap);
         g->replaced[g->replaced_count++] = g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
     }
     g->pending_count = kept;

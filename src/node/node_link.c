@@ -263,10 +263,7 @@ void node_link_accepted(struct node *n, uint64_t conn, const char *addr)
         node_effect_push(n, NODE_CLOSE)->conn = conn;
         return;
     }
-    if (n->guest_count == n->guest_cap) {
-        n->guest_cap = n->guest_cap == 0 ? 8 : n->guest_cap * 2;
-        n->guests = mem_realloc(n->guests, n->guest_cap * sizeof n->guests[0]);
-    }
+    MEM_GROW(n->guests, n->guest_count, n->guest_cap);
     struct guest *g = &n->guests[n->guest_count++];
 
     *g = (struct guest){.conn = conn, .since_us = n->now.mono_us};

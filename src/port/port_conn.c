@@ -110,10 +110,7 @@ void port_conn_bury(struct port *p)
 
 void port_event_push(struct port *p, enum port_event_kind kind, struct port_conn *c)
 {
-    if (p->event_count == p->event_cap) {
-        p->event_cap = p->event_cap == 0 ? 256 : p->event_cap * 2;
-        p->events = mem_realloc(p->events, p->event_cap * sizeof p->events[0]);
-    }
+    MEM_GROW(p->events, p->event_count, p->event_cap);
     p->events[p->event_count++] = (struct port_event){.kind = kind, .conn = c};
 }
 

@@ -234,10 +234,7 @@ static enum err boot_list(void *self, const char *dir,
         if (entry->d_name[0] == '.') {
             continue;
         }
-        if (count == cap) {
-            cap = cap == 0 ? 64 : cap * 2;
-            names = mem_realloc(names, cap * sizeof names[0]);
-        }
+        MEM_GROW(names, count, cap);
         names[count++] = mem_strndup(entry->d_name, strlen(entry->d_name));
     }
     if (count > 0) {

@@ -33,10 +33,7 @@ void port_gates_issued(struct port_gates *g, uint64_t ticket)
         return;
     }
     CHECK(ticket > g->durable);
-    if (g->ticket_count == g->ticket_cap) {
-        g->ticket_cap = g->ticket_cap == 0 ? 8 : g->ticket_cap * 2;
-        g->tickets = mem_realloc(g->tickets, g->ticket_cap * sizeof g->tickets[0]);
-    }
+    MEM_GROW(g->tickets, g->ticket_count, g->ticket_cap);
     memmove(&g->tickets[at + 1], &g->tickets[at], (g->ticket_count - at) * sizeof g->tickets[0]);
     g->tickets[at] = (struct port_ticket){.n = ticket, .in_flight = 1};
     g->ticket_count++;

@@ -43,10 +43,7 @@ static struct slice copy_of(struct sim_blobs *b, struct slice text)
     if (b->chunk_count == 0 || b->chunk_used + text.len > CHUNK_BYTES) {
         size_t bytes = text.len > CHUNK_BYTES ? text.len : CHUNK_BYTES;
 
-        if (b->chunk_count == b->chunk_cap) {
-            b->chunk_cap = b->chunk_cap == 0 ? 8 : b->chunk_cap * 2;
-            b->chunks = mem_realloc(b->chunks, b->chunk_cap * sizeof b->chunks[0]);
-        }
+        MEM_GROW(b->chunks, b->chunk_count, b->chunk_cap);
         b->chunks[b->chunk_count++] = mem_alloc(bytes);
         b->chunk_used = 0;
     }
@@ -68,10 +65,7 @@ static uint32_t put(struct sim_blobs *b, struct slice text, bool copy)
     }
     slot = slot_of(b, text);
     if (b->table[slot] == 0) {
-        if (b->count == b->cap) {
-            b->cap = b->cap == 0 ? 64 : b->cap * 2;
-            b->at = mem_realloc(b->at, b->cap * sizeof b->at[0]);
-        }
+        MEM_GROW(b->at, b->count, b->cap);
         b->at[b->count++] = copy ? copy_of(b, text) : text;
         b->table[slot] = b->count;
     }

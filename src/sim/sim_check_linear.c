@@ -596,10 +596,7 @@ static void list_candidates(struct search *s, struct step *step)
         if (s->known_placed[pos] || !in_order(s, s->known_after[pos])) {
             continue;
         }
-        if (s->cand_count == s->cand_cap) {
-            s->cand_cap = s->cand_cap == 0 ? 256 : s->cand_cap * 2;
-            s->cands = mem_realloc(s->cands, s->cand_cap * sizeof s->cands[0]);
-        }
+        MEM_GROW(s->cands, s->cand_count, s->cand_cap);
         if (is_idle(s, c)) {
             s->cands[step->cand] = pos;
             s->cand_count = step->cand + 1;
@@ -621,10 +618,7 @@ static struct step *new_step(struct search *s, struct sim_linear_report *report)
     const struct sim_call *stuck;
     struct step *step;
 
-    if (s->depth == s->step_cap) {
-        s->step_cap = s->step_cap == 0 ? 64 : s->step_cap * 2;
-        s->steps = mem_realloc(s->steps, s->step_cap * sizeof s->steps[0]);
-    }
+    MEM_GROW(s->steps, s->depth, s->step_cap);
     step = &s->steps[s->depth++];
     *step = (struct step){.before = s->at, .limit = earliest_return(s, &stuck)};
     list_candidates(s, step);

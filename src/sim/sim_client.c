@@ -230,10 +230,7 @@ static void dial(struct sim_world *w, struct sim_client *c, struct sim_pipe *l)
 
 static void expect(struct sim_pipe *l, uint32_t position)
 {
-    if (l->waiting_count == l->waiting_cap) {
-        l->waiting_cap = l->waiting_cap == 0 ? 16 : l->waiting_cap * 2;
-        l->waiting = mem_realloc(l->waiting, l->waiting_cap * sizeof l->waiting[0]);
-    }
+    MEM_GROW(l->waiting, l->waiting_count, l->waiting_cap);
     l->waiting[l->waiting_count++] = position;
 }
 

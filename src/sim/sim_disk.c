@@ -27,10 +27,7 @@ static struct sim_file *make(struct sim_disk *d, const char *path)
 
     CHECK(strlen(path) > 0 && strlen(path) < DISK_PATH_MAX);
     memcpy(f->path, path, strlen(path) + 1);
-    if (d->count == d->cap) {
-        d->cap = d->cap == 0 ? 16 : d->cap * 2;
-        d->files = mem_realloc(d->files, d->cap * sizeof d->files[0]);
-    }
+    MEM_GROW(d->files, d->count, d->cap);
     d->files[d->count++] = f;
     return f;
 }
@@ -101,10 +98,7 @@ static void drop_platter(struct sim_file *f)
 
 static void remember_pending(struct sim_file *f, uint64_t offset, struct slice data)
 {
-    if (f->pending_count == f->pending_cap) {
-        f->pending_cap = f->pending_cap == 0 ? 8 : f->pending_cap * 2;
-        f->pending = mem_realloc(f->pending, f->pending_cap * sizeof f->pending[0]);
-    }
+    MEM_GROW(f->pending, f->pending_count, f->pending_cap);
     f->pending[f->pending_count] = (struct sim_write){.offset = offset};
     buf_append_slice(&f->pending[f->pending_count].data, data);
     f->pending_count++;
@@ -194,10 +188,7 @@ bool sim_disk_break(struct sim_disk *d, const char *path, uint64_t offset)
     if (f == NULL || offset >= f->view.len) {
         return false;
     }
-    if (f->bad_count == f->bad_cap) {
-        f->bad_cap = f->bad_cap == 0 ? 4 : f->bad_cap * 2;
-        f->bad = mem_realloc(f->bad, f->bad_cap * sizeof f->bad[0]);
-    }
+    MEM_GROW(f->bad, f->bad_count, f->bad_cap);
     f->bad[f->bad_count++] = offset / SIM_SECTOR_BYTES;
     return true;
 }

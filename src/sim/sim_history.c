@@ -2,15 +2,6 @@
 
 #include "base/base_mem.h"
 
-/* Room for one more element. */
-#define GROW(at, count, cap)                                                                       \
-    do {                                                                                           \
-        if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 256 : (cap)*2;                                                    \
-            (at) = mem_realloc((at), (cap) * sizeof *(at));                                        \
-        }                                                                                          \
-    } while (0)
-
 void sim_history_free(struct sim_history *h)
 {
     sim_blobs_free(&h->blobs);
@@ -25,7 +16,7 @@ void sim_history_free(struct sim_history *h)
 
 struct sim_op *sim_history_push(struct sim_history *h)
 {
-    GROW(h->ops, h->count, h->cap);
+    MEM_GROW(h->ops, h->count, h->cap);
     h->ops[h->count] =
         (struct sim_op){.id = h->count + 1, .return_us = UINT64_MAX, .word = h->word_count};
     return &h->ops[h->count++];
@@ -33,7 +24,7 @@ struct sim_op *sim_history_push(struct sim_history *h)
 
 static void push_word(struct sim_history *h, struct slice word)
 {
-    GROW(h->words, h->word_count, h->word_cap);
+    MEM_GROW(h->words, h->word_count, h->word_cap);
     h->words[h->word_count++] = sim_blob_put(&h->blobs, word);
 }
 
@@ -50,7 +41,7 @@ void sim_history_logged(struct sim_history *h, const struct sim_logged *logged)
 {
     struct sim_logged *to;
 
-    GROW(h->logged, h->logged_count, h->logged_cap);
+    MEM_GROW(h->logged, h->logged_count, h->logged_cap);
     to = &h->logged[h->logged_count++];
     *to = *logged;
     to->word = h->word_count;
@@ -75,7 +66,7 @@ static bool has_text(enum sim_item_kind kind)
 void sim_history_item(struct sim_history *h, struct sim_op *op, enum sim_item_kind kind,
                       struct slice text, int64_t n)
 {
-    GROW(h->items, h->item_count, h->item_cap);
+    MEM_GROW(h->items, h->item_count, h->item_cap);
     if (op->items == 0) {
         op->item = h->item_count;
     }
@@ -87,13 +78,13 @@ void sim_history_item(struct sim_history *h, struct sim_op *op, enum sim_item_ki
 
 void sim_history_wall(struct sim_history *h, struct sim_wall wall)
 {
-    GROW(h->walls, h->wall_count, h->wall_cap);
+    MEM_GROW(h->walls, h->wall_count, h->wall_cap);
     h->walls[h->wall_count++] = wall;
 }
 
 void sim_history_note(struct sim_history *h, uint64_t at_us, struct slice text)
 {
-    GROW(h->notes, h->note_count, h->note_cap);
+    MEM_GROW(h->notes, h->note_count, h->note_cap);
     h->notes[h->note_count++] = (struct sim_note){at_us, sim_blob_put(&h->blobs, text)};
 }
 

@@ -132,10 +132,7 @@ void sim_host_input(struct sim_world *w, struct sim_host *h, struct sim_input *i
     struct sim_inputs *box = &h->inbox;
 
     CHECK(h->node != NULL);
-    if (box->count == box->cap) {
-        box->cap = box->cap == 0 ? 32 : box->cap * 2;
-        box->at = mem_realloc(box->at, box->cap * sizeof box->at[0]);
-    }
+    MEM_GROW(box->at, box->count, box->cap);
     box->at[box->count++] = *in;
     if (wake) {
         schedule_turn(w, h, w->now_us + 1 + prng_below(&h->rng, h->turn_delay_us));
@@ -298,10 +295,7 @@ static void ticket_issue(struct sim_world *w, struct sim_host *h, uint64_t ticke
                       h->ticket_issued);
             return;
         }
-        if (h->ticket_count == h->ticket_cap) {
-            h->ticket_cap = h->ticket_cap == 0 ? 8 : h->ticket_cap * 2;
-            h->tickets = mem_realloc(h->tickets, h->ticket_cap * sizeof h->tickets[0]);
-        }
+        MEM_GROW(h->tickets, h->ticket_count, h->ticket_cap);
         t = &h->tickets[h->ticket_count++];
         *t = (struct sim_ticket){.ticket = ticket};
         h->ticket_issued = ticket;
@@ -578,10 +572,7 @@ static void hold(struct sim_world *w, struct sim_host *h, struct node_effect *e)
         sim_found(w, "n%u: a gate on ticket %lu, yet the newest log write is %lu", h->id, e->gate,
                   h->ticket_issued);
     }
-    if (h->held_count == h->held_cap) {
-        h->held_cap = h->held_cap == 0 ? 16 : h->held_cap * 2;
-        h->held = mem_realloc(h->held, h->held_cap * sizeof h->held[0]);
-    }
+    MEM_GROW(h->held, h->held_count, h->held_cap);
     while (pos > 0 && h->held[pos - 1].gate > e->gate) {
         h->held[pos] = h->held[pos - 1];
         pos--;

@@ -76,14 +76,8 @@ void sim_net_free(struct sim_net *net)
 
 static uint32_t conn_new(struct sim_net *net)
 {
-    if (net->count == net->cap) {
-        net->cap = net->cap == 0 ? 64 : net->cap * 2;
-        net->conns = mem_realloc(net->conns, net->cap * sizeof net->conns[0]);
-    }
-    if (net->live_count == net->live_cap) {
-        net->live_cap = net->live_cap == 0 ? 64 : net->live_cap * 2;
-        net->live = mem_realloc(net->live, net->live_cap * sizeof net->live[0]);
-    }
+    MEM_GROW(net->conns, net->count, net->cap);
+    MEM_GROW(net->live, net->live_count, net->live_cap);
     net->conns[net->count] = MEM_NEW(struct sim_conn);
     net->live[net->live_count++] = net->count;
     return net->count++;

@@ -48,10 +48,7 @@ void sim_plot_add(struct sim_plot_chart *c, uint32_t curve, double x, double y)
     struct sim_plot_curve *to = &c->curve[curve];
 
     CHECK(curve < c->curves);
-    if (to->points == to->room) {
-        to->room = to->room == 0 ? 16 : 2 * to->room;
-        to->point = mem_realloc(to->point, to->room * sizeof to->point[0]);
-    }
+    MEM_GROW(to->point, to->points, to->room);
     to->point[to->points++] = (struct sim_plot_point){x, y};
 }
 

@@ -10,10 +10,7 @@ void sim_reply_free(struct sim_reply *r)
 
 static struct sim_part *add(struct sim_reply *r, enum sim_item_kind kind)
 {
-    if (r->count == r->cap) {
-        r->cap = r->cap == 0 ? 16 : r->cap * 2;
-        r->parts = mem_realloc(r->parts, r->cap * sizeof r->parts[0]);
-    }
+    MEM_GROW(r->parts, r->count, r->cap);
     r->parts[r->count] = (struct sim_part){.kind = kind};
     return &r->parts[r->count++];
 }

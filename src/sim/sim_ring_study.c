@@ -31,10 +31,7 @@ struct draw {
 
 static void record(struct sim_ring_sample *s, double value)
 {
-    if (s->count == s->room) {
-        s->room = s->room == 0 ? 64 : 2 * s->room;
-        s->value = mem_realloc(s->value, s->room * sizeof s->value[0]);
-    }
+    MEM_GROW(s->value, s->count, s->room);
     s->value[s->count++] = value;
 }
 

@@ -17,10 +17,7 @@ void wal_segments_add(struct wal_segments *list, struct wal_segment segment)
     size_t pos = list->count;
 
     CHECK(segment.number > 0);
-    if (list->count == list->cap) {
-        list->cap = list->cap == 0 ? 8 : list->cap * 2;
-        list->at = mem_realloc(list->at, list->cap * sizeof list->at[0]);
-    }
+    MEM_GROW(list->at, list->count, list->cap);
     while (pos > 0 && list->at[pos - 1].number > segment.number) {
         list->at[pos] = list->at[pos - 1];
         pos--;

@@ -78,10 +78,7 @@ static void list_one(void *arg, const char *name, uint64_t bytes)
     if (!wal_segment_number(name, &number)) {
         return; /* not ours: left alone */
     }
-    if (rc->file_count == rc->file_cap) {
-        rc->file_cap = rc->file_cap == 0 ? 16 : rc->file_cap * 2;
-        rc->files = mem_realloc(rc->files, rc->file_cap * sizeof rc->files[0]);
-    }
+    MEM_GROW(rc->files, rc->file_count, rc->file_cap);
     rc->files[rc->file_count++] = (struct file){.number = number, .bytes = bytes};
 }
 
@@ -227,10 +224,7 @@ static void runs_add(struct wal_track *t, uint64_t index, uint64_t term)
     if (t->run_count > 0 && t->runs[t->run_count - 1].term == term) {
         return;
     }
-    if (t->run_count == t->run_cap) {
-        t->run_cap = t->run_cap == 0 ? 4 : t->run_cap * 2;
-        t->runs = mem_realloc(t->runs, t->run_cap * sizeof t->runs[0]);
-    }
+    MEM_GROW(t->runs, t->run_count, t->run_cap);
     t->runs[t->run_count++] = (struct run){index, term};
 }
 

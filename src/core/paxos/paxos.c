@@ -44,7 +44,7 @@ struct paxos_msg *paxos_send(struct paxos *p, enum paxos_msg_kind kind, struct p
     struct paxos_letter *l;
 
     CHECK(to.n != p->cfg.self.n);
-    PAXOS_GROW(p->outbox, p->outbox_count, p->outbox_cap);
+    MEM_GROW(p->outbox, p->outbox_count, p->outbox_cap);
     l = &p->outbox[p->outbox_count++];
     *l = (struct paxos_letter){
         .msg = {.kind = kind, .from = p->cfg.self, .to = to, .instance = {p->decided.n + 1}},

@@ -17,7 +17,7 @@ static struct paxos_effect *add(struct paxos_effects *out, enum paxos_effect_kin
 {
     struct paxos_effect *e;
 
-    PAXOS_GROW(out->at, out->count, out->cap);
+    MEM_GROW(out->at, out->count, out->cap);
     e = &out->at[out->count++];
     *e = (struct paxos_effect){.kind = kind};
     return e;
@@ -87,7 +87,7 @@ static void list_messages(struct paxos *p, struct paxos_effects *out)
         CHECK(e->gate != UINT64_MAX);
         e->u.msg = l->msg;
         if (l->bytes != NULL) { /* lent until the next flush */
-            PAXOS_GROW(p->lent, p->lent_count, p->lent_cap);
+            MEM_GROW(p->lent, p->lent_count, p->lent_cap);
             p->lent[p->lent_count++] = l->bytes;
         }
     }

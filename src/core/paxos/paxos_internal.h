@@ -83,14 +83,6 @@ struct paxos {
     uint32_t lent_count, lent_cap;
 };
 
-#define PAXOS_GROW(array, count, cap)                                                              \
-    do {                                                                                           \
-        if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
-            (array) = mem_realloc((array), (size_t)(cap) * sizeof *(array));                       \
-        }                                                                                          \
-    } while (0)
-
 static inline bool paxos_none(struct paxos_ballot b)
 {
     return b.round == 0;

@@ -226,7 +226,7 @@ void raft_conf_push(struct raft *r, const struct raft_conf *c, struct raft_index
     struct raft_conf_at *at;
 
     CHECK(r->conf_count == 0 || raft_conf_last(r)->index.n < index.n || index.n == 0);
-    RAFT_GROW(r->confs, r->conf_count, r->conf_cap);
+    MEM_GROW(r->confs, r->conf_count, r->conf_cap);
     at = &r->confs[r->conf_count++];
     *at = (struct raft_conf_at){.index = index, .conf = *c};
     buf_append_slice(&at->context, context);

@@ -16,7 +16,7 @@ struct raft_effect *raft_effect_add(struct raft_effects *out, enum raft_effect_k
 {
     struct raft_effect *e;
 
-    RAFT_GROW(out->at, out->count, out->cap);
+    MEM_GROW(out->at, out->count, out->cap);
     e = &out->at[out->count++];
     e->kind = kind;
     e->gate = 0;
@@ -27,7 +27,7 @@ struct raft_msg *raft_send(struct raft *r, enum raft_msg_kind kind, struct raft_
 {
     struct raft_msg *m;
 
-    RAFT_GROW(r->outbox, r->outbox_count, r->outbox_cap);
+    MEM_GROW(r->outbox, r->outbox_count, r->outbox_cap);
     m = &r->outbox[r->outbox_count++];
     *m = (struct raft_msg){.kind = kind, .from = r->cfg.self, .to = to, .term = r->hard.term};
     r->work = true;

@@ -142,15 +142,6 @@ struct raft {
     struct raft_term listed_term;
 };
 
-/* Room for one more in a growable array. */
-#define RAFT_GROW(array, count, cap)                                                               \
-    do {                                                                                           \
-        if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
-            (array) = mem_realloc((array), (size_t)(cap) * sizeof *(array));                       \
-        }                                                                                          \
-    } while (0)
-
 static inline uint64_t raft_max(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;

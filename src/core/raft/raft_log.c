@@ -129,7 +129,7 @@ void raft_log_hand_out(struct raft_log *l, uint64_t ticket)
         return;
     }
     CHECK(l->write_count == 0 || l->writes[l->write_count - 1].ticket < ticket);
-    RAFT_GROW(l->writes, l->write_count, l->write_cap);
+    MEM_GROW(l->writes, l->write_count, l->write_cap);
     l->writes[l->write_count++] = (struct raft_write){ticket, last};
 }
 

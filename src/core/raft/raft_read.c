@@ -55,7 +55,7 @@ enum err raft_read(struct raft *r, uint64_t now_us, uint64_t token, bool *now)
             memmove(r->reads, r->reads + r->read_head, r->read_count * sizeof *r->reads);
             r->read_head = 0;
         } else {
-            RAFT_GROW(r->reads, r->read_cap, r->read_cap);
+            MEM_GROW(r->reads, r->read_cap, r->read_cap);
         }
     }
     read = &r->reads[r->read_head + r->read_count++];
@@ -71,7 +71,7 @@ enum err raft_read(struct raft *r, uint64_t now_us, uint64_t token, bool *now)
 void raft_reads_lose(struct raft *r)
 {
     for (uint32_t i = 0; i < r->read_count; i++) {
-        RAFT_GROW(r->lost, r->lost_count, r->lost_cap);
+        MEM_GROW(r->lost, r->lost_count, r->lost_cap);
         r->lost[r->lost_count++] = r->reads[r->read_head + i].token;
     }
     r->read_head = r->read_count = 0;

@@ -37,20 +37,14 @@ size_t swim_head_bytes(const struct swim_msg *m)
 
 struct swim_effect *swim_effect_add(struct swim_effects *fx, enum swim_effect_kind kind)
 {
-    if (fx->count == fx->cap) {
-        fx->cap = fx->cap == 0 ? 16 : fx->cap * 2;
-        fx->at = mem_realloc(fx->at, fx->cap * sizeof fx->at[0]);
-    }
+    MEM_GROW(fx->at, fx->count, fx->cap);
     fx->at[fx->count] = (struct swim_effect){.kind = kind};
     return &fx->at[fx->count++];
 }
 
 struct swim_record *swim_record_add(struct swim_effects *fx)
 {
-    if (fx->record_count == fx->record_cap) {
-        fx->record_cap = fx->record_cap == 0 ? 64 : fx->record_cap * 2;
-        fx->records = mem_realloc(fx->records, fx->record_cap * sizeof fx->records[0]);
-    }
+    MEM_GROW(fx->records, fx->record_count, fx->record_cap);
     return &fx->records[fx->record_count++];
 }
 

@@ -76,10 +76,7 @@ uint32_t swim_insert(struct swim *s, const struct swim_id *id)
     if (pos != SWIM_NONE) {
         s->free_head = s->members[pos].next;
     } else {
-        if (s->member_used == s->member_cap) {
-            s->member_cap = s->member_cap == 0 ? 16 : s->member_cap * 2;
-            s->members = mem_realloc(s->members, s->member_cap * sizeof s->members[0]);
-        }
+        MEM_GROW(s->members, s->member_used, s->member_cap);
         pos = s->member_used++;
     }
     s->members[pos] = (struct swim_member){.id = *id, .timer_pos = SWIM_NONE};
@@ -136,10 +133,7 @@ static void order_enter(struct swim *s, enum swim_which which, uint32_t pos)
 {
     struct swim_order *o = &s->orders[which];
 
-    if (o->count == o->cap) {
-        o->cap = o->cap == 0 ? 16 : o->cap * 2;
-        o->at = mem_realloc(o->at, o->cap * sizeof o->at[0]);
-    }
+    MEM_GROW(o->at, o->count, o->cap);
     if (prng_below(&s->prng, o->count + 1) < o->cursor) {
         if (o->cursor < o->count) {
             order_put(s, which, o->count, o->at[o->cursor]);
@@ -265,10 +259,7 @@ void swim_timer_set(struct swim *s, uint32_t pos, uint64_t at_us)
     uint32_t at = s->members[pos].timer_pos;
 
     if (at == SWIM_NONE) {
-        if (s->timer_count == s->timer_cap) {
-            s->timer_cap = s->timer_cap == 0 ? 16 : s->timer_cap * 2;
-            s->timers = mem_realloc(s->timers, s->timer_cap * sizeof s->timers[0]);
-        }
+        MEM_GROW(s->timers, s->timer_count, s->timer_cap);
         at = s->timer_count++;
     }
     s->timers[at] = (struct swim_timer){at_us, pos};

@@ -27,10 +27,7 @@ static struct trio_line *line_of(struct trio *t, unsigned node, uint64_t conn, u
 
 static void packet_push(struct trio *t, struct trio_packet p)
 {
-    if (t->packet_count == t->packet_cap) {
-        t->packet_cap = t->packet_cap == 0 ? 64 : 2 * t->packet_cap;
-        t->packets = mem_realloc(t->packets, t->packet_cap * sizeof t->packets[0]);
-    }
+    MEM_GROW(t->packets, t->packet_count, t->packet_cap);
     t->packets[t->packet_count++] = p;
 }
 

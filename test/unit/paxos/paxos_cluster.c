@@ -2,14 +2,6 @@
 
 #include <stdio.h>
 
-#define GROW(array, count, cap)                                                                    \
-    do {                                                                                           \
-        if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
-            (array) = mem_realloc((array), (size_t)(cap) * sizeof *(array));                       \
-        }                                                                                          \
-    } while (0)
-
 struct paxos_council cluster_default_council;
 
 /* --- values --- */
@@ -66,7 +58,7 @@ bool cluster_council_of(struct slice value, struct paxos_council *council)
 
 void letters_push(struct letters *ls, const struct letter *l)
 {
-    GROW(ls->at, ls->count, ls->cap);
+    MEM_GROW(ls->at, ls->count, ls->cap);
     ls->at[ls->count++] = *l;
 }
 
@@ -352,7 +344,7 @@ static void run_persist(struct cluster *c, struct cluster_node *n, const struct 
 {
     struct pending_write *w;
 
-    GROW(n->writes, n->write_count, n->write_cap);
+    MEM_GROW(n->writes, n->write_count, n->write_cap);
     w = &n->writes[n->write_count++];
     *w = (struct pending_write){.ticket = e->gate, .decided_changed = e->u.persist.decided_changed};
     w->disk.hard = e->u.persist.hard;
@@ -373,7 +365,7 @@ static void run_send(struct cluster *c, struct cluster_node *n, const struct pax
         pending = pending || n->writes[i].ticket == e->gate;
     }
     if (e->gate != 0 && pending) {
-        GROW(n->held, n->held_count, n->held_cap);
+        MEM_GROW(n->held, n->held_count, n->held_cap);
         n->held[n->held_count++] = (struct held){.gate = e->gate, .letter = l};
         return;
     }

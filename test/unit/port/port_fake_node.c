@@ -27,10 +27,7 @@ struct node {
 
 static struct node_effect *push(struct node *n, enum node_effect_kind kind, uint64_t conn)
 {
-    if (n->fx.count == n->fx.cap) {
-        n->fx.cap = n->fx.cap == 0 ? 64 : n->fx.cap * 2;
-        n->fx.at = mem_realloc(n->fx.at, n->fx.cap * sizeof n->fx.at[0]);
-    }
+    MEM_GROW(n->fx.at, n->fx.count, n->fx.cap);
     CHECK(n->fx.at != NULL);
     n->fx.at[n->fx.count] = (struct node_effect){.kind = kind, .conn = conn};
     return &n->fx.at[n->fx.count++];

@@ -2,14 +2,6 @@
 
 #include <stdio.h>
 
-#define GROW(array, count, cap)                                                                    \
-    do {                                                                                           \
-        if ((count) == (cap)) {                                                                    \
-            (cap) = (cap) == 0 ? 8 : (cap)*2;                                                      \
-            (array) = mem_realloc((array), (size_t)(cap) * sizeof *(array));                       \
-        }                                                                                          \
-    } while (0)
-
 /* --- copies --- */
 
 static struct raft_entry *entries_copy(const struct raft_entry *from, uint32_t count)
@@ -52,7 +44,7 @@ void letter_free(struct letter *l)
 
 void letters_push(struct letters *ls, struct letter l)
 {
-    GROW(ls->at, ls->count, ls->cap);
+    MEM_GROW(ls->at, ls->count, ls->cap);
     ls->at[ls->count++] = l;
 }
 
@@ -197,7 +189,7 @@ static void store(struct cluster_node *n, struct pending_write *w)
         n->hard = w->hard;
     }
     for (uint32_t i = 0; i < w->entry_count; i++) {
-        GROW(n->log, n->log_count, n->log_cap);
+        MEM_GROW(n->log, n->log_count, n->log_cap);
         n->log[n->log_count++] = w->entries[i];
     }
     mem_free(w->entries);
@@ -364,7 +356,7 @@ static void add_write(struct cluster_node *n, const struct raft_effect *e)
     for (uint32_t i = 1; i < w.entry_count; i++) {
         CHECK(w.entries[i].index.n == w.entries[i - 1].index.n + 1);
     }
-    GROW(n->writes, n->write_count, n->write_cap);
+    MEM_GROW(n->writes, n->write_count, n->write_cap);
     n->writes[n->write_count++] = w;
     n->ticket++;
 }
@@ -399,7 +391,7 @@ static void run_effect(struct cluster *c, struct cluster_node *n, const struct r
             letters_push(&c->network, letter_copy(&e->u.msg));
         } else {
             CHECK(n->write_count > 0 && e->gate >= n->writes[0].ticket);
-            GROW(n->held, n->held_count, n->held_cap);
+            MEM_GROW(n->held, n->held_count, n->held_cap);
             n->held[n->held_count++] = (struct held){e->gate, letter_copy(&e->u.msg)};
         }
         break;
@@ -466,7 +458,7 @@ enum err cluster_read(struct cluster *c, struct cluster_node *n, uint64_t token)
     if (err != ERR_OK) {
         return err;
     }
-    GROW(n->reads, n->read_count, n->read_cap);
+    MEM_GROW(n->reads, n->read_count, n->read_cap);
     n->reads[n->read_count++] = (struct waiting_read){token, need, now ? n->applied : 0};
     if (now) {
         CHECK(n->applied >= need);
