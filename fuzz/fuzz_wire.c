@@ -97,7 +97,7 @@ static void try_records(struct reader r)
         struct wire_records again;
         struct reader back;
 
-        CHECK(s.start_count <= WIRE_STARTS_MAX);
+        CHECK(s.starts.count <= WIRE_STARTS_MAX);
         wire_put_records(&once, &s);
         back = reader_of(once.data, once.len);
         CHECK(wire_get_records(&back, &again) == ERR_OK);

@@ -247,9 +247,8 @@ struct group {
     uint64_t records, records_news; /* durable log records; the news in which they grew */
     struct heard heard[RAFT_PEERS_MAX];
     uint8_t heard_count;
-    bool heard_news;                           /* more than the log holds */
-    struct wire_start starts[WIRE_STARTS_MAX]; /* of this replica, oldest first */
-    uint8_t start_count;
+    bool heard_news;           /* more than the log holds */
+    struct wire_starts starts; /* of this replica */
     uint64_t heard_save_us;
     uint64_t leader_since_us;
     struct raft_index expire_index; /* newest logged removal of what is past its time, in this
@@ -553,8 +552,7 @@ struct group_blob {
     struct wire_member members[RAFT_PEERS_MAX];
     struct heard heard[RAFT_PEERS_MAX];
     uint8_t heard_count;
-    struct wire_start starts[WIRE_STARTS_MAX];
-    uint8_t start_count;
+    struct wire_starts starts;
 };
 MUST_USE enum err node_group_decode_blob(struct slice data, struct group_blob *out);
 void node_group_merge_members(struct node *n, const struct group_blob *blob);

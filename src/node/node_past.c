@@ -42,8 +42,7 @@ static void say(struct node *n, struct link *l, uint8_t flags, uint64_t since)
             struct wire_records s = counted(g, g->records);
 
             if (flags == OPENING) {
-                s.start_count = g->start_count;
-                memcpy(s.starts, g->starts, sizeof s.starts);
+                s.starts = g->starts;
             }
             wire_put_records(&l->now, &s);
         }
@@ -123,12 +122,12 @@ static struct heard *heard_new(struct group *g)
  * nothing must not stand for them: its start need not be in the log. */
 static uint64_t writer(const struct wire_records *s, uint64_t run)
 {
-    for (uint8_t i = s->start_count; i-- > 0;) {
-        if (s->starts[i].records < s->records) {
-            return s->starts[i].run;
+    for (uint8_t i = s->starts.count; i-- > 0;) {
+        if (s->starts.at[i].records < s->records) {
+            return s->starts.at[i].run;
         }
     }
-    return s->start_count > 0 ? s->starts[0].run : run;
+    return s->starts.count > 0 ? s->starts.at[0].run : run;
 }
 
 static void remember(struct group *g, const struct wire_records *s, uint64_t run)
@@ -155,15 +154,17 @@ static void remember(struct group *g, const struct wire_records *s, uint64_t run
 /* How many records the replica still had after the run in which it was heard of. */
 static uint64_t kept(const struct heard *h, const struct wire_records *s, uint64_t run)
 {
-    if (h->run == 0 || h->run == run || s->start_count == 0) {
+    const struct wire_starts *starts = &s->starts;
+
+    if (h->run == 0 || h->run == run || starts->count == 0) {
         return s->records;
     }
-    for (uint8_t i = 0; i + 1 < s->start_count; i++) {
-        if (s->starts[i].run == h->run) {
-            return s->starts[i + 1].records;
+    for (uint8_t i = 0; i + 1 < starts->count; i++) {
+        if (starts->at[i].run == h->run) {
+            return starts->at[i + 1].records;
         }
     }
-    return s->starts[s->start_count - 1].records;
+    return starts->at[starts->count - 1].records;
 }
 
 /* It came back with less than it had, or with a name that it had given up. */
@@ -318,8 +319,7 @@ void node_past_boot(struct group *g, const struct group_blob *blob)
 {
     memcpy(g->heard, blob->heard, sizeof g->heard);
     g->heard_count = blob->heard_count;
-    memcpy(g->starts, blob->starts, sizeof g->starts);
-    g->start_count = blob->start_count;
+    g->starts = blob->starts;
     node_past_begin(g);
     /* With the first record of this run goes its start: without it a peer that heard of that record
      * could not tell, two starts later, what became of it [models/past.pml, start-unsaved]. */
@@ -329,16 +329,17 @@ void node_past_boot(struct group *g, const struct group_blob *blob)
 void node_past_begin(struct group *g)
 {
     uint64_t run = g->node->run;
+    struct wire_starts *s = &g->starts;
 
     node_past_durable(g);
-    if (g->start_count > 0 && g->starts[g->start_count - 1].run == run) {
+    if (s->count > 0 && s->at[s->count - 1].run == run) {
         return; /* a replica made anew: records are counted over that */
     }
-    if (g->start_count == ARRAY_COUNT(g->starts)) {
-        g->start_count--;
-        memmove(&g->starts[0], &g->starts[1], g->start_count * sizeof g->starts[0]);
+    if (s->count == ARRAY_COUNT(s->at)) {
+        s->count--;
+        memmove(&s->at[0], &s->at[1], s->count * sizeof s->at[0]);
     }
-    g->starts[g->start_count++] = (struct wire_start){.run = run, .records = g->records};
+    s->at[s->count++] = (struct wire_start){.run = run, .records = g->records};
 }
 
 void node_past_encode(const struct group *g, struct buf *out)
@@ -350,16 +351,12 @@ void node_past_encode(const struct group *g, struct buf *out)
         put_u64le(out, g->heard[i].run);
         put_u8(out, g->heard[i].forgot);
     }
-    put_varint(out, g->start_count);
-    for (uint8_t i = 0; i < g->start_count; i++) {
-        put_u64le(out, g->starts[i].run);
-        put_varint(out, g->starts[i].records);
-    }
+    wire_put_starts(out, &g->starts);
 }
 
 enum err node_past_decode(struct reader *r, struct group_blob *out)
 {
-    uint64_t heard = get_varint(r), starts;
+    uint64_t heard = get_varint(r);
 
     if (r->bad || heard > RAFT_PEERS_MAX) {
         return ERR_CORRUPT;
@@ -371,14 +368,5 @@ enum err node_past_decode(struct reader *r, struct group_blob *out)
         out->heard[i].run = get_u64le(r);
         out->heard[i].forgot = get_u8(r) != 0;
     }
-    starts = get_varint(r);
-    if (r->bad || starts > WIRE_STARTS_MAX) {
-        return ERR_CORRUPT;
-    }
-    out->start_count = (uint8_t)starts;
-    for (uint8_t i = 0; i < out->start_count; i++) {
-        out->starts[i].run = get_u64le(r);
-        out->starts[i].records = get_varint(r);
-    }
-    return r->bad ? ERR_CORRUPT : ERR_OK;
+    return wire_get_starts(r, &out->starts) == ERR_OK ? ERR_OK : ERR_CORRUPT;
 }

@@ -237,13 +237,19 @@ struct wire_start {
     uint64_t run;     /* a random number that the process took as it started */
     uint64_t records; /* what its log held of the group then */
 };
+struct wire_starts { /* the last of a replica, oldest first */
+    uint8_t count;
+    struct wire_start at[WIRE_STARTS_MAX];
+};
 struct wire_records {
     uint32_t group;
     struct raft_id replica;
-    uint64_t records;                          /* of the group, over the life of the sender's log */
-    uint8_t start_count;                       /* listed in the first of a connection only */
-    struct wire_start starts[WIRE_STARTS_MAX]; /* the last of the replica, oldest first */
+    uint64_t records;          /* of the group, over the life of the sender's log */
+    struct wire_starts starts; /* of the replica; none but in the first of a connection */
 };
+void wire_put_starts(struct buf *b, const struct wire_starts *s);
+/* ERR_BAD_INPUT: r ends early, or there are too many. */
+MUST_USE enum err wire_get_starts(struct reader *r, struct wire_starts *s);
 void wire_put_records(struct buf *b, const struct wire_records *s);
 MUST_USE enum err wire_get_records(struct reader *r, struct wire_records *s);
 

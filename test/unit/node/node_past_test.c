@@ -62,10 +62,10 @@ static bool says(struct past *p, uint64_t run, struct wire_records s)
 static bool opens(struct past *p, uint64_t run, uint64_t records, uint8_t starts,
                   const struct wire_start *start)
 {
-    struct wire_records s = {.records = records, .start_count = starts};
+    struct wire_records s = {.records = records, .starts.count = starts};
 
     for (uint8_t i = 0; i < starts; i++) {
-        s.starts[i] = start[i];
+        s.starts.at[i] = start[i];
     }
     return says(p, run, s);
 }
@@ -206,10 +206,10 @@ static void starts_survive_restarts_and_the_oldest_goes(void **state)
 
         rig_reopen(&r);
         g = &r.node->groups[0];
-        assert_int_equal(g->start_count, i + 1 < WIRE_STARTS_MAX ? i + 1 : WIRE_STARTS_MAX);
-        assert_true(g->starts[g->start_count - 1].run == r.node->run);
-        assert_true(g->starts[g->start_count - 1].records > last);
-        last = g->starts[g->start_count - 1].records;
+        assert_int_equal(g->starts.count, i + 1 < WIRE_STARTS_MAX ? i + 1 : WIRE_STARTS_MAX);
+        assert_true(g->starts.at[g->starts.count - 1].run == r.node->run);
+        assert_true(g->starts.at[g->starts.count - 1].records > last);
+        last = g->starts.at[g->starts.count - 1].records;
     }
     rig_close(&r);
 }
@@ -272,10 +272,10 @@ static void a_node_speaks_for_its_own_replicas(void **state)
 
 static void a_frame(struct buf *b, uint8_t flags)
 {
-    struct wire_records s = {.group = 3, .replica = PEER, .records = 300, .start_count = 2};
+    struct wire_records s = {.group = 3, .replica = PEER, .records = 300, .starts.count = 2};
 
-    s.starts[0] = (struct wire_start){7, 200};
-    s.starts[1] = (struct wire_start){8, 250};
+    s.starts.at[0] = (struct wire_start){7, 200};
+    s.starts.at[1] = (struct wire_start){8, 250};
     put_u8(b, flags);
     if (flags != 0) {
         put_u64le(b, 8);
