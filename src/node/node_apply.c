@@ -109,7 +109,7 @@ void node_apply_truncated(struct group *g, struct raft_index from)
             continue;
         }
         MEM_GROW(g->replaced, g->replaced_count, g->replaced_cap);
-        g->replaced[g->replaced_count++] = g->pending[(g->pending_head + i) & (g->pending_cap - 1)];
+        g->replaced[g->replaced_count++] = *pending_at(g, i);
     }
     g->pending_count = kept;
 }
@@ -147,7 +147,7 @@ void node_apply_orphan(struct group *g, const struct request *r)
 
     while (low < high) { /* the ring is in the order of indexes */
         uint32_t middle = low + (high - low) / 2;
-        struct pending *p = &g->pending[(g->pending_head + middle) & (g->pending_cap - 1)];
+        struct pending *p = pending_at(g, middle);
 
         if (p->request == r) {
             p->request = NULL;

@@ -7,27 +7,31 @@
 
 enum { PATIENCE_US = 20 * 1000 * 1000, SAY_AGAIN_US = 10 * 1000 * 1000 };
 
+static void send_ack(struct link *l, const struct wire_chunk_ack *a)
+{
+    size_t mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
+
+    wire_put_chunk_ack(&l->now, a);
+    wire_end(&l->now, mark);
+}
+
+/* Of the snapshot that is received. */
 static void ack(struct group *g, uint8_t state, uint64_t gate)
 {
-    struct node *n = g->node;
     struct snap_recv *v = &g->recv;
-    struct link *l = node_link_to(n, v->from);
-    struct wire_chunk_ack a = {.group = g->partition,
-                               .from = g->self,
-                               .to = v->from,
-                               .file = v->sender_file,
-                               .index = v->index,
-                               .offset = v->offset,
-                               .state = state};
-    size_t mark;
+    struct link *l = node_link_to(g->node, v->from);
 
     if (l == NULL) {
         return;
     }
-    CHECK(gate <= wal_durable(n->wal));
-    mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
-    wire_put_chunk_ack(&l->now, &a);
-    wire_end(&l->now, mark);
+    CHECK(gate <= wal_durable(g->node->wal));
+    send_ack(l, &(struct wire_chunk_ack){.group = g->partition,
+                                         .from = g->self,
+                                         .to = v->from,
+                                         .file = v->sender_file,
+                                         .index = v->index,
+                                         .offset = v->offset,
+                                         .state = state});
 }
 
 static void recv_path(const struct group *g, bool temporary, char *out)
@@ -126,19 +130,15 @@ static void name_file(struct group *g)
     g->recv.finishing = true;
 }
 
-/* Whoever is not told waits for 15 s before it sends anything again. */
+/* Of another one. Whoever is not told waits for 15 s before it sends anything again. */
 static void give_up(struct link *l, const struct wire_chunk *c)
 {
-    struct wire_chunk_ack a = {.group = c->group,
-                               .from = c->to,
-                               .to = c->from,
-                               .file = c->file,
-                               .index = c->index,
-                               .state = WIRE_CHUNK_GIVEN_UP};
-    size_t mark = wire_begin(&l->now, WIRE_CHUNK_ACK);
-
-    wire_put_chunk_ack(&l->now, &a);
-    wire_end(&l->now, mark);
+    send_ack(l, &(struct wire_chunk_ack){.group = c->group,
+                                         .from = c->to,
+                                         .to = c->from,
+                                         .file = c->file,
+                                         .index = c->index,
+                                         .state = WIRE_CHUNK_GIVEN_UP});
 }
 
 void node_snap_chunk(struct node *n, struct link *l, const struct wire_chunk *c)
