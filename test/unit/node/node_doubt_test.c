@@ -18,11 +18,9 @@ static unsigned leader, other;
 static int setup(void **state)
 {
     (void)state;
-    trio_open(&t, 0);
-    leader = trio_leader(&t, "a");
-    assert_in_range(leader, 0, TRIO - 1);
+    leader = trio_open_led(&t, 0);
     other = (leader + 1) % TRIO;
-    assert_string_equal(trio_ask(&t, other, "SET a 1\r\n", LONG_US), "+OK\r\n");
+    trio_set(&t, other, 1);
     return 0;
 }
 
@@ -33,22 +31,17 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct group *replica(unsigned node)
-{
-    return &t.at[node].node->groups[trio_partition(&t, "a")];
-}
-
 static void doubt(unsigned node, enum suspicion why)
 {
-    uint64_t installs = replica(node)->installs;
+    uint64_t installs = trio_group(&t, node)->installs;
 
     node_begin(t.at[node].node, t.at[node].now);
-    node_repair_suspect(replica(node), why, "a test says so");
+    node_repair_suspect(trio_group(&t, node), why, "a test says so");
     node_end(t.at[node].node, &t.at[node].fx);
     rig_effects(&t.at[node]);
     trio_run(&t, LONG_US);
-    assert_int_equal(replica(node)->digest.suspect, SUSPECT_NOT);
-    assert_int_equal(replica(node)->installs, installs + 1);
+    assert_int_equal(trio_group(&t, node)->digest.suspect, SUSPECT_NOT);
+    assert_int_equal(trio_group(&t, node)->installs, installs + 1);
     assert_string_equal(trio_ask(&t, node, "GET a\r\n", LONG_US), "$1\r\n1\r\n");
 }
 

@@ -19,11 +19,9 @@ static unsigned leader, other;
 
 static void open_with(uint64_t election_us)
 {
-    trio_open(&t, election_us);
-    leader = trio_leader(&t, "a");
-    assert_in_range(leader, 0, TRIO - 1);
+    leader = trio_open_led(&t, election_us);
     other = (leader + 1) % TRIO;
-    assert_string_equal(trio_ask(&t, other, "SET a 1\r\n", LONG_US), "+OK\r\n");
+    trio_set(&t, other, 1);
 }
 
 static int setup(void **state)
@@ -91,7 +89,7 @@ static void an_answer_that_comes_late_is_nobodys(void **state)
 static void a_handover_leaves_nothing_in_doubt(void **state)
 {
     struct rig *r = &t.at[leader];
-    struct group *g = &r->node->groups[trio_partition(&t, "a")];
+    struct group *g = trio_group(&t, leader);
     struct raft_id to = t.at[other].node->groups[g->partition].self;
 
     (void)state;
@@ -124,7 +122,7 @@ static void a_read_past_an_items_time_waits_for_a_handover(void **state)
     trio_close(&t);
     open_with(1000 * 1000);
     r = &t.at[leader];
-    g = &r->node->groups[trio_partition(&t, "a")];
+    g = trio_group(&t, leader);
     assert_string_equal(trio_ask(&t, leader, "SET a 1 PX 60\r\n", SOON_US), "+OK\r\n");
     for (unsigned i = 0; i < TRIO; i++) {
         t.cut[i][leader] = i != leader; /* it is heard, and hears nothing */

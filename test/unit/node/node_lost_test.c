@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -20,9 +19,7 @@ static unsigned leader, follower, third;
 static int setup(void **state)
 {
     (void)state;
-    trio_open(&t, 0);
-    leader = trio_leader(&t, "a");
-    assert_in_range(leader, 0, TRIO - 1);
+    leader = trio_open_led(&t, 0);
     follower = (leader + 1) % TRIO;
     third = (leader + 2) % TRIO;
     return 0;
@@ -34,19 +31,6 @@ static int teardown(void **state)
     rig_image_free(&image);
     trio_close(&t);
     return 0;
-}
-
-static struct group *group_at(unsigned node)
-{
-    return &t.at[node].node->groups[trio_partition(&t, "a")];
-}
-
-static void set(unsigned i)
-{
-    char text[40];
-
-    (void)snprintf(text, sizeof text, "SET a %u\r\n", i);
-    assert_string_equal(trio_ask(&t, leader, text, LONG_US), "+OK\r\n");
 }
 
 /* The header of the newest batch of the log is not what was written; what a crash tears looks
@@ -80,12 +64,12 @@ static void assert_whole_again(struct raft_id was)
     bool voter = false;
 
     trio_run(&t, 3 * 1000 * 1000);
-    assert_true(group_at(follower)->self.n > was.n);
-    assert_false(group_at(follower)->rebuilding);
-    conf = raft_conf_now(group_at(leader)->raft);
+    assert_true(trio_group(&t, follower)->self.n > was.n);
+    assert_false(trio_group(&t, follower)->rebuilding);
+    conf = raft_conf_now(trio_group(&t, leader)->raft);
     assert_int_equal(conf->voter_count, TRIO);
     for (uint8_t i = 0; i < conf->voter_count; i++) {
-        voter = voter || conf->voters[i].n == group_at(follower)->self.n;
+        voter = voter || conf->voters[i].n == trio_group(&t, follower)->self.n;
     }
     assert_true(voter);
     for (unsigned i = 0; i < TRIO; i++) {
@@ -96,21 +80,21 @@ static void assert_whole_again(struct raft_id was)
         assert_int_equal(v.applied.n, first.applied.n);
         assert_true(v.digest == first.digest);
         if (i != follower) {
-            assert_true(node_past_void(group_at(i), was));
-            assert_false(node_past_void(group_at(i), group_at(follower)->self));
+            assert_true(node_past_void(trio_group(&t, i), was));
+            assert_false(node_past_void(trio_group(&t, i), trio_group(&t, follower)->self));
         }
     }
 }
 
 static void an_old_image_is_noticed(void **state)
 {
-    struct raft_id was = group_at(follower)->self;
+    struct raft_id was = trio_group(&t, follower)->self;
 
     (void)state;
-    set(1);
+    trio_set(&t, leader, 1);
     rig_image_take(&t.at[follower], &image);
     for (unsigned i = 2; i < 10; i++) {
-        set(i);
+        trio_set(&t, leader, i);
     }
     trio_kill(&t, follower);
     rig_image_put(&t.at[follower], &image);
@@ -122,11 +106,11 @@ static void an_old_image_is_noticed(void **state)
 
 static void a_lost_newest_batch_is_noticed(void **state)
 {
-    struct raft_id was = group_at(follower)->self;
+    struct raft_id was = trio_group(&t, follower)->self;
 
     (void)state;
     trio_cut_off(&t, third, true); /* so that it is the follower who acknowledges */
-    set(1);
+    trio_set(&t, leader, 1);
     trio_kill(&t, follower);
     lose_newest_batch(&t.at[follower]);
     trio_cut_off(&t, third, false);
@@ -137,18 +121,18 @@ static void a_lost_newest_batch_is_noticed(void **state)
 /* And no longer than that: the next restart finds all that was said. */
 static void a_rebuilt_replica_is_believed_again(void **state)
 {
-    struct raft_id was = group_at(follower)->self;
+    struct raft_id was = trio_group(&t, follower)->self;
 
     a_lost_newest_batch_is_noticed(state);
     for (unsigned i = 0; i < 3; i++) {
-        struct raft_id self = group_at(follower)->self;
+        struct raft_id self = trio_group(&t, follower)->self;
 
-        set(10 + i);
+        trio_set(&t, leader, 10 + i);
         trio_kill(&t, follower);
         trio_start(&t, follower);
         trio_run(&t, 1000 * 1000);
         assert_int_equal(node_troubles(t.at[follower].node).replicas_lost, 0);
-        assert_true(group_at(follower)->self.n == self.n);
+        assert_true(trio_group(&t, follower)->self.n == self.n);
         assert_whole_again(was);
     }
 }
@@ -158,10 +142,10 @@ static void a_rebuilt_replica_is_believed_again(void **state)
 static void who_forgot_does_not_elect(void **state)
 {
     (void)state;
-    set(1);
+    trio_set(&t, leader, 1);
     trio_run(&t, 100 * 1000);
     t.cut[leader][third] = true;
-    set(2);
+    trio_set(&t, leader, 2);
     trio_run(&t, 50 * 1000);
     assert_string_equal(trio_ask(&t, leader, "GET a\r\n", LONG_US), "$1\r\n2\r\n");
     trio_kill(&t, leader);
@@ -185,8 +169,8 @@ static void a_word_that_comes_again_rebuilds_nothing(void **state)
     struct raft_id self;
 
     (void)state;
-    set(1);
-    s.replica = group_at(follower)->self;
+    trio_set(&t, leader, 1);
+    s.replica = trio_group(&t, follower)->self;
     for (unsigned i = 0; i < 3; i++) {
         size_t mark = wire_begin(&b, WIRE_FORGOT);
 
@@ -195,14 +179,14 @@ static void a_word_that_comes_again_rebuilds_nothing(void **state)
     }
     trio_inject(&t, leader, follower, buf_slice(&b));
     trio_run(&t, TRIO_TURN_US);
-    self = group_at(follower)->self;
+    self = trio_group(&t, follower)->self;
     assert_true(self.n > s.replica.n);
     assert_int_equal(node_troubles(t.at[follower].node).replicas_lost, 1);
     trio_inject(&t, third, follower, buf_slice(&b));
     trio_run(&t, 3 * 1000 * 1000);
-    assert_true(group_at(follower)->self.n == self.n);
+    assert_true(trio_group(&t, follower)->self.n == self.n);
     assert_int_equal(node_troubles(t.at[follower].node).replicas_lost, 1);
-    assert_false(group_at(follower)->rebuilding);
+    assert_false(trio_group(&t, follower)->rebuilding);
     buf_free(&b);
 }
 

@@ -70,15 +70,21 @@ static bool opens(struct past *p, uint64_t run, uint64_t records, uint8_t starts
     return says(p, run, s);
 }
 
+/* Its first run began with ten records and has been heard of fifty-nine. */
+static void setup_heard_of_59(struct past *p)
+{
+    setup(p);
+    assert_false(opens(p, 1, 10, 1, &(struct wire_start){.run = 1, .records = 10}));
+    assert_false(says(p, 0, (struct wire_records){.records = 59}));
+}
+
 static void a_new_connection_of_the_same_run_forgets_nothing(void **state)
 {
     const struct wire_start starts[] = {{.run = 1, .records = 10}};
     struct past p;
 
     (void)state;
-    setup(&p);
-    assert_false(opens(&p, 1, 10, 1, starts));
-    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    setup_heard_of_59(&p);
     assert_false(opens(&p, 1, 59, 1, starts));
     assert_false(opens(&p, 1, 64, 1, starts));
     teardown(&p);
@@ -90,9 +96,7 @@ static void a_run_that_begins_with_all_forgets_nothing(void **state)
     struct past p;
 
     (void)state;
-    setup(&p);
-    assert_false(opens(&p, 1, 10, 1, starts));
-    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    setup_heard_of_59(&p);
     assert_false(opens(&p, 2, 60, 2, starts));
     assert_false(opens(&p, 3, 61, 3, starts));
     teardown(&p);
@@ -108,9 +112,7 @@ static void what_is_written_before_a_peer_is_met_does_not_hide_the_loss(void **s
     struct past p;
 
     (void)state;
-    setup(&p);
-    assert_false(opens(&p, 1, 10, 1, starts));
-    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    setup_heard_of_59(&p);
     assert_true(opens(&p, 2, 60, 2, starts));
     teardown(&p);
 }
@@ -122,9 +124,7 @@ static void nor_does_another_restart(void **state)
     struct past p;
 
     (void)state;
-    setup(&p);
-    assert_false(opens(&p, 1, 10, 1, starts));
-    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    setup_heard_of_59(&p);
     assert_true(opens(&p, 3, 62, 3, starts));
     teardown(&p);
 }
@@ -174,9 +174,7 @@ static void what_it_writes_after_it_was_found_out_counts_for_nothing(void **stat
     struct past p;
 
     (void)state;
-    setup(&p);
-    assert_false(opens(&p, 1, 10, 1, starts));
-    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    setup_heard_of_59(&p);
     assert_true(opens(&p, 2, 58, 2, starts));
     assert_false(says(&p, 0, (struct wire_records){.records = 70}));
     assert_true(p.r.node->groups[0].heard[0].records == 59);
@@ -221,9 +219,7 @@ static void order_and_repetition_do_not_matter(void **state)
     struct past p;
 
     (void)state;
-    setup(&p);
-    assert_false(opens(&p, 1, 10, 1, starts));
-    assert_false(says(&p, 0, (struct wire_records){.records = 59}));
+    setup_heard_of_59(&p);
     assert_false(says(&p, 0, (struct wire_records){.records = 30}));
     assert_false(says(&p, 0, (struct wire_records){.records = 59}));
     assert_false(opens(&p, 2, 59, 2, starts));

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -16,41 +15,26 @@ enum { LONG_US = 10 * 1000 * 1000, A_SECOND = 1000 * 1000 };
 static struct trio t;
 static unsigned leader, behind;
 
-static struct group *group_at(unsigned node)
-{
-    return &t.at[node].node->groups[trio_partition(&t, "a")];
-}
-
-static void set(unsigned i)
-{
-    char text[40];
-
-    (void)snprintf(text, sizeof text, "SET a %u\r\n", i);
-    assert_string_equal(trio_ask(&t, leader, text, LONG_US), "+OK\r\n");
-}
-
 /* One is away, and the leader's log begins after a snapshot that it has not. */
 static int setup(void **state)
 {
     uint64_t last;
 
     (void)state;
-    trio_open(&t, 0);
-    leader = trio_leader(&t, "a");
-    assert_in_range(leader, 0, TRIO - 1);
+    leader = trio_open_led(&t, 0);
     behind = (leader + 1) % TRIO;
     for (unsigned i = 0; i < TRIO; i++) {
         t.at[i].node->cfg.log_memory_bytes = 1;
     }
-    last = raft_last(group_at(behind)->raft).n;
+    last = raft_last(trio_group(&t, behind)->raft).n;
     trio_kill(&t, behind);
     for (unsigned i = 0; i < 20; i++) {
-        set(i);
+        trio_set(&t, leader, i);
     }
-    node_checkpoint_want(group_at(leader));
+    node_checkpoint_want(trio_group(&t, leader));
     trio_run(&t, A_SECOND);
-    assert_true(group_at(leader)->snap_file != 0);
-    assert_true(raft_first(group_at(leader)->raft).n > last + 1);
+    assert_true(trio_group(&t, leader)->snap_file != 0);
+    assert_true(raft_first(trio_group(&t, leader)->raft).n > last + 1);
     return 0;
 }
 
@@ -63,7 +47,7 @@ static int teardown(void **state)
 
 static void snap_path(unsigned node, char path[DISK_PATH_MAX])
 {
-    snapfile_name(trio_partition(&t, "a"), group_at(node)->snap_file, false, path);
+    snapfile_name(trio_partition(&t, "a"), trio_group(&t, node)->snap_file, false, path);
 }
 
 static struct buf *snap_bytes(void)
@@ -81,9 +65,10 @@ static void assert_caught_up(void)
 {
     trio_start(&t, behind);
     trio_run(&t, 6 * A_SECOND);
-    assert_true(group_at(behind)->applied.n >= group_at(leader)->snap_index.n);
-    assert_true(group_at(behind)->applied.n == group_at(leader)->applied.n);
-    assert_true(store_digest(group_at(behind)->store) == store_digest(group_at(leader)->store));
+    assert_true(trio_group(&t, behind)->applied.n >= trio_group(&t, leader)->snap_index.n);
+    assert_true(trio_group(&t, behind)->applied.n == trio_group(&t, leader)->applied.n);
+    assert_true(store_digest(trio_group(&t, behind)->store) ==
+                store_digest(trio_group(&t, leader)->store));
     assert_int_equal(trio_leader(&t, "a"), leader);
 }
 
@@ -107,11 +92,11 @@ static void assert_replaced_after(void (*harm)(void))
 
 static void a_sound_file_is_sent(void **state)
 {
-    uint64_t file = group_at(leader)->snap_file;
+    uint64_t file = trio_group(&t, leader)->snap_file;
 
     (void)state;
     assert_caught_up();
-    assert_true(group_at(leader)->snap_file == file);
+    assert_true(trio_group(&t, leader)->snap_file == file);
 }
 
 static void flip(void)
@@ -171,16 +156,16 @@ static void a_file_that_cannot_be_read_is_written_anew(void **state)
  * again, for the leader knew better. (Seed 1415 of 11b7880.) */
 static void nothing_is_acknowledged_before_the_snapshot_is_in_the_log(void **state)
 {
-    const struct raft *leads = group_at(leader)->raft;
+    const struct raft *leads = trio_group(&t, leader)->raft;
     struct raft_id id;
 
     (void)state;
     trio_start(&t, behind);
     t.at[behind].hold_log = true;
     trio_run(&t, 2 * A_SECOND);
-    id = group_at(behind)->self;
-    assert_true(group_at(behind)->snap_index.n == group_at(leader)->snap_index.n);
-    assert_true(raft_match(leads, id).n < group_at(leader)->snap_index.n);
+    id = trio_group(&t, behind)->self;
+    assert_true(trio_group(&t, behind)->snap_index.n == trio_group(&t, leader)->snap_index.n);
+    assert_true(raft_match(leads, id).n < trio_group(&t, leader)->snap_index.n);
     t.at[behind].hold_log = false;
     trio_run(&t, 2 * A_SECOND);
     assert_true(raft_match(leads, id).n == raft_last(leads).n);

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { SET_US = 10 * 1000 * 1000 };
+
 static unsigned number_of(const struct trio *t, const struct rig *r)
 {
     return (unsigned)(r - t->at);
@@ -312,4 +314,27 @@ unsigned trio_leader(struct trio *t, const char *key)
         leader = i;
     }
     return leader;
+}
+
+unsigned trio_open_led(struct trio *t, uint64_t election_us)
+{
+    unsigned leader;
+
+    trio_open(t, election_us);
+    leader = trio_leader(t, "a");
+    CHECK(leader < TRIO);
+    return leader;
+}
+
+struct group *trio_group(struct trio *t, unsigned node)
+{
+    return &t->at[node].node->groups[trio_partition(t, "a")];
+}
+
+void trio_set(struct trio *t, unsigned node, unsigned i)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof text, "SET a %u\r\n", i);
+    CHECK(strcmp(trio_ask(t, node, text, SET_US), "+OK\r\n") == 0);
 }

@@ -46,6 +46,11 @@ const char *trio_ask(struct trio *t, unsigned node, const char *bytes, uint64_t 
 /* Which node leads the partition of the key; TRIO: none, or more than one says so. */
 unsigned trio_leader(struct trio *t, const char *key);
 uint32_t trio_partition(struct trio *t, const char *key);
+/* For tests that one key is enough for, `a`: trio_open, and the node that leads its partition; the
+ * replica there; SET a i through a node, which must succeed within ten seconds. */
+unsigned trio_open_led(struct trio *t, uint64_t election_us);
+struct group *trio_group(struct trio *t, unsigned node);
+void trio_set(struct trio *t, unsigned node, unsigned i);
 /* Bytes for the node `to`, as if `from` had sent them on their connection. */
 void trio_inject(struct trio *t, unsigned from, unsigned to, struct slice bytes);
 #endif
