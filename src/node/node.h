@@ -159,6 +159,8 @@ struct node_gauges {
     char io[16]; /* "uring", "epoll", "sim" */
     char data_dir[256];
     uint64_t connections_rejected;
+    uint64_t packets_unsent;   /* the system did not take them */
+    uint64_t packets_oversize; /* came, larger than any node sends */
 };
 struct node_gauges *node_gauges(struct node *n);
 const struct node_config *node_config(const struct node *n); /* live: CONFIG SET changes it */

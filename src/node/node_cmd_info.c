@@ -96,14 +96,17 @@ static void section_stats(const struct node *n, struct buf *b)
                "total_net_output_bytes:%llu\r\nrejected_connections:%llu\r\n"
                "total_error_replies:%llu\r\nclient_output_buffer_limit_disconnections:%llu\r\n"
                "forwarded_requests:%llu\r\nlog_proposals:%llu\r\nlease_reads:%llu\r\n"
-               "index_reads:%llu\r\nloop_turns:%llu\r\npeer_protocol_errors:%llu\r\n",
+               "index_reads:%llu\r\nloop_turns:%llu\r\npeer_protocol_errors:%llu\r\n"
+               "packets_unsent:%llu\r\npackets_oversize:%llu\r\n",
                (unsigned long long)s->connections, (unsigned long long)s->commands,
                (unsigned long long)s->ops_per_s, (unsigned long long)s->in_bytes,
                (unsigned long long)s->out_bytes, (unsigned long long)n->gauges.connections_rejected,
                (unsigned long long)s->errors, (unsigned long long)s->output_cut,
                (unsigned long long)s->forwarded, (unsigned long long)s->proposals,
                (unsigned long long)s->lease_reads, (unsigned long long)s->index_reads,
-               (unsigned long long)s->turns, (unsigned long long)n->troubles.peer_errors);
+               (unsigned long long)s->turns, (unsigned long long)n->troubles.peer_errors,
+               (unsigned long long)n->gauges.packets_unsent,
+               (unsigned long long)n->gauges.packets_oversize);
 }
 
 static void section_replication(const struct node *n, struct buf *b)

@@ -38,7 +38,7 @@ static enum err listeners_open(struct port *p, const struct port_config *cfg, st
         (void)snprintf(l->addr, sizeof l->addr, "%s", addrs[i]);
         err = port_net_listen(addrs[i], i == 0 ? "--listen" : "--peer", &l->fd, why);
     }
-    return err;
+    return err == ERR_OK ? port_packets_open(p, cfg->peer_listen, "--peer", why) : err;
 }
 
 static void files_limit(struct port *p, uint32_t maxclients)
@@ -90,6 +90,7 @@ enum err port_create(const struct port_config *cfg, struct port_dir *d, struct p
     for (unsigned i = 0; i < PORT_LISTENERS; i++) {
         p->listener[i].fd = -1;
     }
+    p->packets.fd = -1;
     lists_init(p);
     port_gates_init(&p->gates);
     files_limit(p, cfg->maxclients);
@@ -154,6 +155,7 @@ void port_destroy(struct port *p)
             (void)close(p->listener[i].fd);
         }
     }
+    port_packets_close(p);
     (void)close(p->wake_fd);
     (void)close(p->spare_fd);
     node_effects_free(&p->fx);
@@ -253,7 +255,8 @@ static void run_effect(struct port *p, struct node_effect *e)
         buf_free(&e->data);
         break;
     case NODE_PACKET:
-        buf_free(&e->data); /* gossip is off: none is sent */
+        port_packet_send(p, &e->to, buf_slice(&e->data));
+        buf_free(&e->data);
         break;
     case NODE_READY:
         break; /* the node logs it; who polls it asks CLUSTER INFO */
@@ -403,6 +406,9 @@ static void collect(struct port *p, uint64_t start_us)
     uint64_t look_us = port_poll_us(&p->poll);
 
     p->woken = false;
+    if (p->packets.more) {
+        port_packets_collect(p);
+    }
     look_us = look_us < left_us ? look_us : left_us;
     if (left_us == 0 || look_us > 0) {
         left_us = look_for_work(p, start_us, look_us, left_us);
@@ -430,6 +436,7 @@ static void turn(struct port *p)
     port_poll_waited(&p->poll, p->now_us - start_us);
     feed(p, now, items);
     p->backend->recycle(p);
+    port_packets_recycle(p);
     run_effects(p);
     port_conn_deadlines(p, p->now_us);
     pause_listeners(p);
@@ -470,6 +477,7 @@ static void farewell(struct port *p)
         p->urgent = false;
         p->event_count = 0; /* nobody is left to be told */
         p->backend->recycle(p);
+        p->packets.count = 0;
         port_conn_flush_all(p);
         port_conn_deadlines(p, p->now_us);
     }

@@ -60,6 +60,10 @@ MUST_USE enum err port_create(const struct port_config *cfg, struct port_dir *d,
  * said. Disk operations already taken are finished before it returns. */
 MUST_USE enum err port_run(struct port *p, struct node *n, struct diag *why);
 void port_destroy(struct port *p);
+/* This node's own address for datagrams, from what others reach it by; waits up to 3 s for name
+ * servers. ERR_NOT_FOUND: the name is unknown, or has no address of the family of peer_listen. */
+MUST_USE enum err port_packet_addr(const struct port *p, const char *addr, struct swim_addr *out,
+                                   struct diag *why);
 /* Ask for a clean stop. Async-signal-safe. */
 void port_request_stop(struct port *p);
 const char *port_io_name(const struct port *p); /* "uring" or "epoll" */

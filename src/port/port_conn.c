@@ -108,10 +108,20 @@ void port_conn_bury(struct port *p)
 
 /* --- what the backends report --- */
 
-void port_event_push(struct port *p, enum port_event_kind kind, struct port_conn *c)
+static struct port_event *event_new(struct port *p)
 {
     MEM_GROW(p->events, p->event_count, p->event_cap);
-    p->events[p->event_count++] = (struct port_event){.kind = kind, .conn = c};
+    return &p->events[p->event_count++];
+}
+
+void port_event_push(struct port *p, enum port_event_kind kind, struct port_conn *c)
+{
+    *event_new(p) = (struct port_event){.kind = kind, .conn = c};
+}
+
+void port_event_push_packet(struct port *p, struct port_packet *k, size_t len)
+{
+    *event_new(p) = (struct port_event){.kind = EVENT_PACKET, .packet = k, .len = len};
 }
 
 void port_on_accept(struct port *p, struct port_listener *l, int fd)
@@ -476,10 +486,16 @@ void port_conn_tell(struct port *p, const struct port_event *e)
 {
     struct port_conn *c = e->conn;
 
+    if (e->kind == EVENT_PACKET) {
+        port_packet_tell(p, e);
+        return;
+    }
     if (!c->known) {
         return;
     }
     switch (e->kind) {
+    case EVENT_PACKET:
+        return;
     case EVENT_ACCEPTED:
         tell_accepted(p, c);
         p->backend->read(p, c);

@@ -18,7 +18,7 @@ struct epoll_io {
 };
 
 /* What an event belongs to is the pointer; the low bits say what it points to. */
-enum { TAG_CONN, TAG_LISTENER, TAG_WAKE, TAG_MASK = 7 };
+enum { TAG_CONN, TAG_LISTENER, TAG_WAKE, TAG_PACKETS, TAG_MASK = 7 };
 static void *tagged(void *ptr, uintptr_t tag)
 {
     return (char *)ptr + tag;
@@ -28,6 +28,7 @@ static enum err epoll_open(struct port *p, struct diag *why)
 {
     struct epoll_io *e = MEM_NEW(struct epoll_io);
     struct epoll_event wake = {.events = EPOLLIN, .data.ptr = tagged(p, TAG_WAKE)};
+    struct epoll_event packets = {.events = EPOLLIN, .data.ptr = tagged(p, TAG_PACKETS)};
 
     e->fd = epoll_create1(EPOLL_CLOEXEC);
     if (e->fd < 0) {
@@ -36,6 +37,7 @@ static enum err epoll_open(struct port *p, struct diag *why)
         return ERR_IO;
     }
     CHECK(epoll_ctl(e->fd, EPOLL_CTL_ADD, p->wake_fd, &wake) == 0);
+    CHECK(epoll_ctl(e->fd, EPOLL_CTL_ADD, p->packets.fd, &packets) == 0);
     e->arena = mem_alloc(PORT_EPOLL_ARENA_BYTES);
     p->io = e;
     return ERR_OK;
@@ -226,6 +228,8 @@ static void epoll_wait_turn(struct port *p, uint64_t timeout_us)
             collect_conn(p, ptr, e->events[i].events);
         } else if (tag == TAG_LISTENER) {
             collect_accepts(p, ptr);
+        } else if (tag == TAG_PACKETS) {
+            port_packets_collect(p);
         } else {
             port_on_wake(p);
         }

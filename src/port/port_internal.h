@@ -74,10 +74,13 @@ struct port_conn {
 };
 
 /* What a turn collected, fed to the node in this order. */
-enum port_event_kind { EVENT_ACCEPTED, EVENT_DIALED, EVENT_DATA, EVENT_CLOSED };
+enum port_event_kind { EVENT_ACCEPTED, EVENT_DIALED, EVENT_DATA, EVENT_CLOSED, EVENT_PACKET };
 struct port_event {
     enum port_event_kind kind;
-    struct port_conn *conn;
+    union {
+        struct port_conn *conn;
+        struct port_packet *packet; /* PACKET; data is NULL */
+    };
     const uint8_t *data;
     size_t len;
 };
@@ -161,7 +164,46 @@ socklen_t port_net_len(const struct sockaddr_storage *a);
 void port_net_text(const struct sockaddr_storage *a, char out[NODE_ADDR_MAX]);
 /* flag: what the user would change, for the message. */
 MUST_USE enum err port_net_listen(const char *addr, const char *flag, int *fd, struct diag *why);
+/* A socket for datagrams; at: where it is bound. */
+MUST_USE enum err port_net_bind_packets(const char *addr, const char *flag, int *fd,
+                                        struct sockaddr_storage *at, struct diag *why);
+/* An address of this node as others have it, of a family. Waits a moment for name servers. */
+MUST_USE enum err port_net_own(const char *addr, sa_family_t family, struct sockaddr_storage *out,
+                               struct diag *why);
 void port_net_tune(int fd, enum node_conn_kind kind);
+
+/* ---- who holds an address (port_holder.c) ---- */
+struct port_holder {
+    int pid;
+    char name[32];
+};
+/* A living process whose socket keeps one from being bound to `at`: for datagrams, or listening.
+ * False: none, or only one that is ending, or none that this user may see. */
+bool port_holder_find(const struct sockaddr_storage *at, bool packets, struct port_holder *out);
+
+/* ---- datagrams (port_packet.c) ---- */
+enum { PORT_PACKETS = 64 }; /* taken in one turn */
+struct port_packet {
+    struct sockaddr_storage from;
+    uint8_t bytes[NODE_PACKET_BYTES_MAX];
+};
+struct port_packets {
+    int fd;
+    struct sockaddr_storage bound;
+    struct port_packet *slot; /* PORT_PACKETS of them; those of this turn come first */
+    unsigned count;
+    bool more; /* and there may be more in the socket */
+    /* oversize: larger than any of ours. unsent: the kernel did not take it. */
+    uint64_t received, received_bytes, sent, sent_bytes, oversize, unsent;
+};
+MUST_USE enum err port_packets_open(struct port *p, const char *addr, const char *flag,
+                                    struct diag *why);
+void port_packets_close(struct port *p);
+/* The socket is readable, or `more` says that it may be. Called inside `wait`. */
+void port_packets_collect(struct port *p);
+void port_packet_tell(struct port *p, const struct port_event *e);
+void port_packets_recycle(struct port *p); /* the events of the turn are done with */
+void port_packet_send(struct port *p, const struct swim_addr *to, struct slice data);
 
 /* ---- gates (port_gate.c) ---- */
 struct port_gated {
@@ -262,6 +304,7 @@ struct port {
     struct port_dir *dir;
     struct node *node;
     struct port_listener listener[PORT_LISTENERS];
+    struct port_packets packets;
     int wake_fd, spare_fd;
     atomic_uint stop_requests;
     unsigned stops_told;
@@ -291,4 +334,5 @@ struct port {
     char io_note[200];
 };
 void port_event_push(struct port *p, enum port_event_kind kind, struct port_conn *c);
+void port_event_push_packet(struct port *p, struct port_packet *k, size_t len);
 #endif

@@ -1,4 +1,4 @@
-/* port_net.c - addresses and listening sockets. */
+/* port_net.c - addresses, and sockets bound to them. */
 #include "port/port_internal.h"
 
 #include <arpa/inet.h>
@@ -9,7 +9,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTEN_TRIES = 150, LISTEN_PAUSE_MS = 20 };
+enum {
+    BIND_WAIT_US = 15000000,
+    BIND_PAUSE_US = 20000,
+    BIND_LOOK_US = 1000000, /* for a process that holds it: costs some ms with many processes */
+    BIND_SAY_US = 1000000,
+    NAME_WAIT_US = 3000000, /* name servers may start with us */
+    NAME_PAUSE_US = 200000,
+};
+
+/* What the user asked for, for the messages. */
+struct port_wanted {
+    const char *addr, *flag;
+    bool packets;
+};
 
 /* Split "host:port" or "[v6]:port"; false when it is neither. */
 static bool split(const char *addr, char host[NODE_ADDR_MAX], char port[8])
@@ -40,9 +53,10 @@ static bool split(const char *addr, char host[NODE_ADDR_MAX], char port[8])
     return true;
 }
 
-int port_net_resolve(const char *addr, bool numeric, struct sockaddr_storage *out)
+static int resolve(const char *addr, sa_family_t family, bool numeric, struct sockaddr_storage *out)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {
+        .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     char host[NODE_ADDR_MAX], port[8];
     int rc;
@@ -60,6 +74,11 @@ int port_net_resolve(const char *addr, bool numeric, struct sockaddr_storage *ou
         freeaddrinfo(found);
     }
     return rc;
+}
+
+int port_net_resolve(const char *addr, bool numeric, struct sockaddr_storage *out)
+{
+    return resolve(addr, AF_UNSPEC, numeric, out);
 }
 
 socklen_t port_net_len(const struct sockaddr_storage *a)
@@ -85,78 +104,148 @@ void port_net_text(const struct sockaddr_storage *a, char out[NODE_ADDR_MAX])
     }
 }
 
-static enum err listen_failed(const char *addr, const char *flag, int error, struct diag *why)
+static enum err bind_failed(const struct port_wanted *w, int error,
+                            const struct port_holder *holder, struct diag *why)
 {
+    const char *kind = w->packets ? "UDP port of " : "";
+
     switch (error) {
     case EADDRINUSE:
-        diag_set(why,
-                 "cannot listen on %s: address already in use; stop the process that holds it "
-                 "(ss -ltnp) or choose another %s",
-                 addr, flag);
+        if (holder->pid == (int)getpid()) {
+            diag_set(why, "cannot listen on %s%s: this node has it already; choose another %s",
+                     kind, w->addr, w->flag);
+        } else if (holder->pid > 0) {
+            diag_set(why,
+                     "cannot listen on %s%s: address already in use by process %d (%s); stop it or "
+                     "choose another %s",
+                     kind, w->addr, holder->pid, holder->name, w->flag);
+        } else {
+            diag_set(
+                why,
+                "cannot listen on %s%s: address already in use; stop the process that holds it "
+                "(ss -l%cnp) or choose another %s",
+                kind, w->addr, w->packets ? 'u' : 't', w->flag);
+        }
         return ERR_EXISTS;
     case EACCES:
-        diag_set(why, "cannot listen on %s: ports below 1024 need privileges; choose a higher one",
-                 addr);
+        diag_set(why,
+                 "cannot listen on %s%s: ports below 1024 need privileges; choose a higher one",
+                 kind, w->addr);
         return ERR_BAD_ARGUMENT;
     case EADDRNOTAVAIL:
-        diag_set(why, "cannot listen on %s: this machine has no such address (ip addr lists them)",
-                 addr);
+        diag_set(why,
+                 "cannot listen on %s%s: this machine has no such address (ip addr lists them)",
+                 kind, w->addr);
         return ERR_BAD_ARGUMENT;
     default:
-        diag_set(why, "cannot listen on %s: %s", addr, strerror(error));
+        diag_set(why, "cannot listen on %s%s: %s", kind, w->addr, strerror(error));
         return ERR_IO;
     }
 }
 
-/* The kernel takes a killed process's ring apart after the process is gone, and the ring
- * holds the listening socket: measured 4 to 16 ms, and more than half a second on a machine that
- * has no processor to spare. A restart must not trip over that: it tries for 3 s. */
-static int bind_and_listen(int s, const struct sockaddr_storage *at)
+/* The kernel takes a killed process's ring apart after the process is gone, in a worker of its
+ * own, and the ring holds the socket: measured 4 to 16 ms, and more than nine seconds on a machine
+ * that has no processor to spare. A restart must not trip over that: it tries for 15 s. But an
+ * address that a living process holds will not come free by waiting. */
+static int bind_patiently(int s, const struct sockaddr_storage *at, const struct port_wanted *w,
+                          struct port_holder *holder)
 {
-    const struct timespec pause = {.tv_nsec = LISTEN_PAUSE_MS * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = BIND_PAUSE_US * 1000};
+    uint64_t start_us = port_mono_us(), look_us = 0, gone_us;
+    bool bound = false, said = false;
 
-    bool bound = false;
-
-    for (unsigned tries = 0;; tries++) {
+    for (;;) {
         bound = bound || bind(s, (const struct sockaddr *)at, port_net_len(at)) == 0;
-        if (bound && listen(s, PORT_BACKLOG) == 0) {
+        if (bound && (w->packets || listen(s, PORT_BACKLOG) == 0)) {
             return 0;
         }
-        if (errno != EADDRINUSE || tries == LISTEN_TRIES) {
+        if (errno != EADDRINUSE) {
             return errno;
+        }
+        gone_us = port_mono_us() - start_us;
+        if (gone_us >= BIND_WAIT_US) {
+            return EADDRINUSE;
+        }
+        if (gone_us >= look_us) {
+            if (port_holder_find(at, w->packets, holder)) {
+                return EADDRINUSE;
+            }
+            *holder = (struct port_holder){0}; /* nobody, or nobody that this user may see */
+            look_us += BIND_LOOK_US;
+        }
+        if (gone_us >= BIND_SAY_US && !said) {
+            said = true;
+            port_log(NODE_LOG_WARN,
+                     "waiting for an address that is in use by no process that can be seen; the "
+                     "kernel may not have taken apart one that was killed %s=%s up_to_s=%d",
+                     w->packets ? "udp" : "listen", w->addr, BIND_WAIT_US / 1000000);
         }
         (void)nanosleep(&pause, NULL);
     }
 }
 
-enum err port_net_listen(const char *addr, const char *flag, int *fd, struct diag *why)
+static enum err bind_wanted(const struct port_wanted *w, int *fd, struct sockaddr_storage *at,
+                            struct diag *why)
 {
-    struct sockaddr_storage at;
-    int one = 1;
-    int rc = port_net_resolve(addr, false, &at);
+    struct port_holder holder = {0};
+    int one = 1, rc = port_net_resolve(w->addr, false, at);
 
     *fd = -1;
     if (rc != 0) {
-        diag_set(why, "cannot listen on %s: %s; give HOST:PORT or [V6-ADDRESS]:PORT", addr,
+        diag_set(why, "cannot listen on %s: %s; give HOST:PORT or [V6-ADDRESS]:PORT", w->addr,
                  gai_strerror(rc));
         return ERR_BAD_ARGUMENT;
     }
-    int s = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int s = socket(at->ss_family,
+                   (w->packets ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (s < 0) {
-        return listen_failed(addr, flag, errno, why);
+        return bind_failed(w, errno, &holder, why);
     }
-    (void)setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (at.ss_family == AF_INET6) {
+    if (!w->packets) { /* two sockets for datagrams would both be bound, and one be deaf */
+        (void)setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    }
+    if (at->ss_family == AF_INET6) {
         (void)setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
     }
-    int error = bind_and_listen(s, &at);
+    int error = bind_patiently(s, at, w, &holder);
 
     if (error != 0) {
         (void)close(s);
-        return listen_failed(addr, flag, error, why);
+        return bind_failed(w, error, &holder, why);
     }
     *fd = s;
+    return ERR_OK;
+}
+
+enum err port_net_listen(const char *addr, const char *flag, int *fd, struct diag *why)
+{
+    struct sockaddr_storage at;
+
+    return bind_wanted(&(struct port_wanted){addr, flag, false}, fd, &at, why);
+}
+
+enum err port_net_bind_packets(const char *addr, const char *flag, int *fd,
+                               struct sockaddr_storage *at, struct diag *why)
+{
+    return bind_wanted(&(struct port_wanted){addr, flag, true}, fd, at, why);
+}
+
+enum err port_net_own(const char *addr, sa_family_t family, struct sockaddr_storage *out,
+                      struct diag *why)
+{
+    const struct timespec pause = {.tv_nsec = NAME_PAUSE_US * 1000};
+    uint64_t start_us = port_mono_us();
+    int rc;
+
+    do {
+        rc = resolve(addr, family, false, out);
+    } while (rc == EAI_AGAIN && port_mono_us() - start_us < NAME_WAIT_US &&
+             nanosleep(&pause, NULL) == 0);
+    if (rc != 0) {
+        diag_set(why, "cannot find %s: %s", addr, gai_strerror(rc));
+        return ERR_NOT_FOUND;
+    }
     return ERR_OK;
 }
 

@@ -90,6 +90,8 @@ void port_gauges(struct port *p)
     g->pid = (uint64_t)getpid();
     g->uptime_start_ms = p->started_ms;
     g->connections_rejected = p->rejected;
+    g->packets_unsent = p->packets.unsent;
+    g->packets_oversize = p->packets.oversize;
     if (getrusage(RUSAGE_SELF, &used) == 0) {
         g->cpu_user_s = seconds(used.ru_utime);
         g->cpu_sys_s = seconds(used.ru_stime);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { BUFFER_GROUP = 0, MSGS = PORT_URING_ENTRIES };
-enum { TAG_RECV, TAG_SEND, TAG_DIAL, TAG_CANCEL, TAG_ACCEPT, TAG_WAKE, TAG_MASK = 7 };
+enum { TAG_RECV, TAG_SEND, TAG_DIAL, TAG_CANCEL, TAG_ACCEPT, TAG_WAKE, TAG_PACKETS, TAG_MASK = 7 };
 
 struct uring_io {
     struct io_uring ring;
@@ -23,7 +23,7 @@ struct uring_io {
     uint16_t taken[PORT_URING_BUFFERS]; /* given to the node in this turn */
     unsigned taken_count;
     struct list rearm; /* connections whose receive ended although they want more */
-    bool wake_armed;
+    bool wake_armed, packets_armed;
     /* Headers of sends not yet submitted; the kernel copies them at submission. */
     struct msghdr msgs[MSGS];
     struct iovec iovs[MSGS][PORT_IOV_MAX];
@@ -146,6 +146,17 @@ static void arm_wake(struct port *p)
     u->wake_armed = true;
 }
 
+/* Says once for each datagram that came that there is something, not for as long as there is. */
+static void arm_packets(struct port *p)
+{
+    struct uring_io *u = p->io;
+    struct io_uring_sqe *sqe = next_sqe(u);
+
+    io_uring_prep_poll_multishot(sqe, p->packets.fd, POLLIN);
+    sqe->user_data = mark_of(p, TAG_PACKETS);
+    u->packets_armed = true;
+}
+
 static enum err uring_open(struct port *p, struct diag *why)
 {
     struct uring_io *u = MEM_NEW(struct uring_io);
@@ -169,6 +180,7 @@ static enum err uring_open(struct port *p, struct diag *why)
     }
     (void)io_uring_register_ring_fd(&u->ring); /* saves a little; older kernels lack it */
     arm_wake(p);
+    arm_packets(p);
     return ERR_OK;
 fail:
     p->backend->close(p);
@@ -384,6 +396,14 @@ static void on_wake(struct port *p, const struct io_uring_cqe *cqe)
     port_on_wake(p);
 }
 
+static void on_packets(struct port *p, const struct io_uring_cqe *cqe)
+{
+    struct uring_io *u = p->io;
+
+    u->packets_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    port_packets_collect(p);
+}
+
 static void on_completion(struct port *p, const struct io_uring_cqe *cqe)
 {
     uintptr_t tag = (uintptr_t)cqe->user_data & TAG_MASK;
@@ -404,6 +424,9 @@ static void on_completion(struct port *p, const struct io_uring_cqe *cqe)
         return;
     case TAG_WAKE:
         on_wake(p, cqe);
+        return;
+    case TAG_PACKETS:
+        on_packets(p, cqe);
         return;
     case TAG_CANCEL: /* what it cancelled reports by itself */
         return;
@@ -484,6 +507,9 @@ static void uring_recycle(struct port *p)
     }
     if (!u->wake_armed) {
         arm_wake(p);
+    }
+    if (!u->packets_armed) {
+        arm_packets(p);
     }
 }
 

@@ -102,10 +102,15 @@ static enum err run(struct port *p, struct port_dir *d, const struct server_opti
     struct node *n = NULL;
     uint8_t entropy[32];
     char id[41];
+    struct node_config cfg = o->node;
     enum err err = port_entropy(entropy, why);
 
+    if (port_packet_addr(p, cfg.peer_addr, &cfg.packet_addr, why) != ERR_OK) {
+        port_log(NODE_LOG_WARN, "this node does not gossip until it is started again reason=\"%s\"",
+                 why->text);
+    }
     if (err == ERR_OK) {
-        err = node_open(&o->node, &boot, port_now(), entropy, &n, why);
+        err = node_open(&cfg, &boot, port_now(), entropy, &n, why);
     }
     if (err != ERR_OK) {
         return err;

@@ -263,6 +263,21 @@ void node_sent(struct node *n, uint64_t conn, size_t unsent)
     }
 }
 
+/* Back to where it came from. */
+void node_packet(struct node *n, const struct swim_addr *from, const uint8_t *data, size_t len)
+{
+    CHECK(n->in_turn);
+    CHECK(len <= NODE_PACKET_BYTES_MAX);
+    n->counts.packets++;
+    if (len > 0 && data[0] == '!') {
+        return; /* told to keep it */
+    }
+    struct node_effect *e = push(n, NODE_PACKET, 0);
+
+    e->to = *from;
+    buf_append(&e->data, data, len);
+}
+
 void node_disk_done(struct node *n, const struct disk_done *done)
 {
     CHECK(n->in_turn);

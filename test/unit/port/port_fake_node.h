@@ -11,6 +11,8 @@
  *   DIAL host:port  OK, or what node_closed said
  *   CLOSED          how many connections the node was told are closed, in 8 digits
  *   STOP            clean stop
+ *
+ * A datagram goes back to where it came from, unless it begins with '!'.
  */
 #ifndef PORT_FAKE_NODE_H
 #define PORT_FAKE_NODE_H
@@ -20,6 +22,7 @@ struct node *fake_node_create(void);
 void fake_node_destroy(struct node *n);
 struct fake_counts {
     uint64_t accepted, closed, bytes_in, sent_reports, sent_zero, disk_done, turns, ticks;
+    uint64_t packets;
     size_t unsent_peak;
 };
 /* Only while the loop does not run. */

@@ -8,13 +8,19 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 
 enum { CLIENT_PORT = 22100, PEER_PORT = 22101, MANY = 2000 };
 
+#define PEER_ADDR "127.0.0.1:22101"
+#define PEER_ADDR_V6 "[::1]:22101"
+
 struct world {
     enum port_io io;
+    const char *peer;
     char folder[64];
     struct port_dir *dir;
     struct port *port;
@@ -31,7 +37,7 @@ static struct world w;
 /* io_uring has one submitter: the loop is made in the thread that runs it. */
 static void *loop_main(void *arg)
 {
-    struct port_config cfg = {w.io, "127.0.0.1:22100", "127.0.0.1:22101", 5000, PORT_POLL_US};
+    struct port_config cfg = {w.io, "127.0.0.1:22100", w.peer, 5000, PORT_POLL_US};
     struct diag why;
 
     (void)arg;
@@ -43,9 +49,9 @@ static void *loop_main(void *arg)
     return NULL;
 }
 
-static int set_up_io(enum port_io io)
+static int set_up_io(enum port_io io, const char *peer)
 {
-    w = (struct world){.io = io};
+    w = (struct world){.io = io, .peer = peer};
     test_dir_make(w.folder);
     assert_int_equal(port_dir_open(w.folder, &w.dir, &w.why), ERR_OK);
     w.node = fake_node_create();
@@ -62,12 +68,31 @@ static int set_up_io(enum port_io io)
 static int set_up_uring(void **state)
 {
     (void)state;
-    return set_up_io(PORT_IO_URING);
+    return set_up_io(PORT_IO_URING, PEER_ADDR);
 }
 static int set_up_epoll(void **state)
 {
     (void)state;
-    return set_up_io(PORT_IO_EPOLL);
+    return set_up_io(PORT_IO_EPOLL, PEER_ADDR);
+}
+
+static bool have_v6(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int s = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool have = s >= 0 && bind(s, (struct sockaddr *)&a, sizeof a) == 0;
+
+    if (s >= 0) {
+        (void)close(s);
+    }
+    return have;
+}
+
+/* Where there is no IPv6 the test repeats that of IPv4. */
+static int set_up_v6(void **state)
+{
+    (void)state;
+    return set_up_io(PORT_IO_AUTO, have_v6() ? PEER_ADDR_V6 : PEER_ADDR);
 }
 
 static int tear_down(void **state)
@@ -412,6 +437,235 @@ static void stop_from_inside(void **state)
     (void)close(s);
 }
 
+/* --- datagrams --- */
+
+static int packet_socket(const char *to)
+{
+    struct sockaddr_storage a;
+    struct timeval limit = {.tv_sec = 20};
+
+    assert_int_equal(port_net_resolve(to, true, &a), 0);
+    int s = socket(a.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_true(s >= 0);
+    assert_int_equal(connect(s, (struct sockaddr *)&a, port_net_len(&a)), 0);
+    (void)setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return s;
+}
+
+static void expect_packet(int s, const void *bytes, size_t len)
+{
+    uint8_t got[2 * NODE_PACKET_BYTES_MAX];
+
+    assert_int_equal(recv(s, got, sizeof got, 0), len);
+    assert_memory_equal(got, bytes, len);
+}
+
+static void packets(void **state)
+{
+    NEEDS_LOOP();
+    static uint8_t bytes[NODE_PACKET_BYTES_MAX + 1];
+    int s = packet_socket(w.peer), t = packet_socket(w.peer);
+
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i + 1);
+    }
+    assert_int_equal(send(s, bytes, NODE_PACKET_BYTES_MAX, 0), NODE_PACKET_BYTES_MAX);
+    expect_packet(s, bytes, NODE_PACKET_BYTES_MAX);
+    /* One byte too many is none of ours; none at all is one, and each finds its way back. */
+    assert_int_equal(send(s, bytes, sizeof bytes, 0), sizeof bytes);
+    assert_int_equal(send(s, bytes, 0, 0), 0);
+    assert_int_equal(send(t, bytes, 7, 0), 7);
+    expect_packet(s, bytes, 0);
+    expect_packet(t, bytes, 7);
+    (void)close(s);
+    (void)close(t);
+    struct fake_counts counts = stop_and_count();
+
+    assert_int_equal(counts.packets, 3);
+    assert_int_equal(w.port->packets.received, 3);
+    assert_int_equal(w.port->packets.received_bytes, NODE_PACKET_BYTES_MAX + 7);
+    assert_int_equal(w.port->packets.sent, 3);
+    assert_int_equal(w.port->packets.oversize, 1);
+}
+
+/* More than one turn takes, and from then on silence: none is left behind. */
+static void packets_at_once(void **state)
+{
+    NEEDS_LOOP();
+    enum { ROUNDS = 20, BURST = 3 * PORT_PACKETS };
+    int s = packet_socket(w.peer), c = dial(CLIENT_PORT);
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < BURST - 1; i++) {
+            assert_int_equal(send(s, "!keep", 5, 0), 5);
+        }
+        assert_int_equal(send(s, "last", 4, 0), 4);
+        expect_packet(s, "last", 4);
+        say(c, "PING\n"); /* connections have their turns meanwhile */
+        expect(c, "+PONG\r\n");
+    }
+    (void)close(s);
+    (void)close(c);
+    assert_int_equal(stop_and_count().packets, ROUNDS * BURST);
+}
+
+/* Answers to ports where nobody listens any more: the kernel's complaints end nothing. */
+static void packets_to_nobody(void **state)
+{
+    NEEDS_LOOP();
+    for (unsigned i = 0; i < 50; i++) {
+        int gone = packet_socket(w.peer);
+
+        assert_int_equal(send(gone, "who?", 4, 0), 4);
+        (void)close(gone);
+    }
+    int s = packet_socket(w.peer);
+
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(send(s, "still there?", 12, 0), 12);
+        expect_packet(s, "still there?", 12);
+    }
+    (void)close(s);
+}
+
+static void packet_addresses(void **state)
+{
+    NEEDS_LOOP();
+    static const uint8_t here[16] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
+    struct swim_addr a;
+    struct diag why;
+
+    /* Of names, too; of the socket's family alone. */
+    assert_int_equal(port_packet_addr(w.port, "localhost:22101", &a, &why), ERR_OK);
+    assert_int_equal(a.port, 22101);
+    assert_memory_equal(a.ip, here, sizeof here);
+    assert_int_equal(port_packet_addr(w.port, "[::1]:22101", &a, &why), ERR_NOT_FOUND);
+    assert_int_equal(a.port, 0);
+    assert_non_null(strstr(why.text, "[::1]:22101"));
+    (void)stop_and_count();
+    a = (struct swim_addr){.ip = {[15] = 1}, .port = 22101};
+    port_packet_send(w.port, &a, SLICE("over a way that is not there"));
+    a = (struct swim_addr){.ip = {[10] = 0xff, [11] = 0xff, [12] = 255, 255, 255, 255}, .port = 1};
+    port_packet_send(w.port, &a, SLICE("to everybody, which is forbidden"));
+    assert_int_equal(w.port->packets.unsent, 2);
+}
+
+/* --- addresses --- */
+
+static double since(const struct timespec *start)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+/* A child that listens, and takes datagrams, until it is killed. 0: the machine has no IPv6. */
+static pid_t holder_of(const char *addr)
+{
+    int pipes[2];
+    char c;
+
+    if (addr[0] == '[' && !have_v6()) {
+        return 0;
+    }
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sockaddr_storage at;
+        struct diag why;
+        int fd, udp;
+
+        if (port_net_listen(addr, "--peer", &fd, &why) == ERR_OK &&
+            port_net_bind_packets(addr, "--peer", &udp, &at, &why) == ERR_OK) {
+            (void)write(pipes[1], "x", 1);
+            (void)pause();
+        }
+        _exit(1);
+    }
+    (void)close(pipes[1]);
+    assert_int_equal(read(pipes[0], &c, 1), 1);
+    (void)close(pipes[0]);
+    return child;
+}
+
+/* An address that a living process holds: said at once, with its number and name. */
+static void held_by_a_process(void **state)
+{
+    static const char *const held[] = {"127.0.0.1:22103", "[::1]:22103", "0.0.0.0:22103"};
+    static const char *const wanted[] = {"127.0.0.1:22103", "[::1]:22103", "127.0.0.1:22103"};
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(held); i++) {
+        struct sockaddr_storage at;
+        struct timespec start;
+        struct diag why;
+        char process[64];
+        pid_t child = holder_of(held[i]);
+        int fd;
+
+        if (child == 0) {
+            continue;
+        }
+        (void)clock_gettime(CLOCK_MONOTONIC, &start);
+        (void)snprintf(process, sizeof process, "in use by process %d (port_loop_test", (int)child);
+        assert_int_equal(port_net_listen(wanted[i], "--listen", &fd, &why), ERR_EXISTS);
+        assert_non_null(strstr(why.text, process));
+        assert_non_null(strstr(why.text, "--listen"));
+        assert_int_equal(port_net_bind_packets(wanted[i], "--peer", &fd, &at, &why), ERR_EXISTS);
+        assert_non_null(strstr(why.text, process));
+        assert_non_null(strstr(why.text, "UDP port of"));
+        assert_true(since(&start) < 2);
+        /* Killed, it is waited for. */
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(port_net_listen(wanted[i], "--listen", &fd, &why), ERR_OK);
+        (void)close(fd);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+    }
+}
+
+static void *release_later(void *arg)
+{
+    nap_ms(1300);
+    (void)close(*(int *)arg);
+    return NULL;
+}
+
+/* A socket that lives on without a process, as those of a killed process's ring do: here it is on
+ * its way through another socket. A restart gave up after 3 s of that, on a machine whose
+ * processors were all busy. */
+static void held_by_nobody(void **state)
+{
+    struct timespec start;
+    struct diag why;
+    pthread_t later;
+    int pair[2], fd;
+    char byte = 'x', control[CMSG_SPACE(sizeof fd)] = {0};
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    assert_int_equal(port_net_listen("127.0.0.1:22103", "--listen", &fd, &why), ERR_OK);
+    *c = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    assert_int_equal(sendmsg(pair[0], &m, 0), 1);
+    (void)close(fd);
+    assert_int_equal(pthread_create(&later, NULL, release_later, &pair[1]), 0);
+    (void)clock_gettime(CLOCK_MONOTONIC, &start);
+    assert_int_equal(port_net_listen("127.0.0.1:22103", "--listen", &fd, &why), ERR_OK);
+    assert_true(since(&start) > 1.2);
+    (void)pthread_join(later, NULL);
+    (void)close(fd);
+    (void)close(pair[0]);
+}
+
 static void addresses(void **state)
 {
     struct sockaddr_storage a;
@@ -435,6 +689,7 @@ static void addresses(void **state)
     assert_int_equal(port_net_listen("127.0.0.1:22102", "--listen", &second, &why), ERR_EXISTS);
     assert_non_null(strstr(why.text, "127.0.0.1:22102"));
     assert_non_null(strstr(why.text, "--listen"));
+    assert_non_null(strstr(why.text, "this node has it already"));
     (void)close(fd);
     assert_int_equal(port_net_listen("203.0.113.1:22102", "--peer", &fd, &why), ERR_BAD_ARGUMENT);
 }
@@ -458,6 +713,13 @@ int main(void)
         BOTH(many_connections),
         BOTH(abrupt_ends),
         BOTH(stop_from_inside),
+        BOTH(packets),
+        {"packets over IPv6", packets, set_up_v6, tear_down, NULL},
+        BOTH(packets_at_once),
+        BOTH(packets_to_nobody),
+        BOTH(packet_addresses),
+        cmocka_unit_test(held_by_a_process),
+        cmocka_unit_test(held_by_nobody),
         cmocka_unit_test(addresses),
     };
 

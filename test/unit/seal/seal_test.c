@@ -97,7 +97,7 @@ static void frozen_keys(void **state)
 {
     struct seal_keys keys;
     struct seal_nonces n;
-    uint8_t raw[32], out[12], want[12];
+    uint8_t raw[32], out[12], want[12] = {0};
 
     (void)state;
     (void)from_hex(KEY1, raw);
