@@ -139,6 +139,13 @@ uint64_t node_found_hash(const struct node *n)
     return hash | 1;
 }
 
+uint64_t node_new_paxos_id(struct node *n)
+{
+    uint64_t generation = 1 + prng_below(&n->rng, NODE_GENERATION_MASK);
+
+    return node_short_id(&n->id) | generation;
+}
+
 static enum err boot_identity(struct node *n, const struct disk_boot *boot,
                               const uint8_t entropy[32], struct diag *why)
 {
@@ -161,6 +168,7 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
         n->phase = NODE_PHASE_FOUNDING;
     }
     buf_free(&body);
+    n->paxos = node_new_paxos_id(n);
     return err;
 }
 
@@ -274,8 +282,8 @@ static void adopt_map(struct node *n, struct wire_map map)
 
 void node_self_member(const struct node *n, struct wire_member *out)
 {
-    *out =
-        (struct wire_member){.node = n->id, .zone = n->cfg.zone, .weight = (uint8_t)n->cfg.weight};
+    *out = (struct wire_member){
+        .node = n->id, .zone = n->cfg.zone, .weight = (uint8_t)n->cfg.weight, .paxos = n->paxos};
     if (n->map.partitions > 0) {
         const struct wire_member *known = &n->map.members[n->self_pos];
 
@@ -331,6 +339,7 @@ static void found_with(struct node *n, struct wire_map map)
         }
     }
     mem_free(placed);
+    node_map_choose_council(&map);
     adopt_map(n, map);
 }
 
@@ -369,8 +378,10 @@ static void found_tick(struct node *n)
         if (l->state != LINK_UP || l->hello.found_hash != node_found_hash(n)) {
             return; /* not all are here yet */
         }
-        *m =
-            (struct wire_member){.node = l->node, .zone = l->hello.zone, .weight = l->hello.weight};
+        *m = (struct wire_member){.node = l->node,
+                                  .zone = l->hello.zone,
+                                  .weight = l->hello.weight,
+                                  .paxos = l->hello.paxos};
         memcpy(m->peer_addr, l->hello_peer, sizeof m->peer_addr);
         memcpy(m->client_addr, l->hello_client, sizeof m->client_addr);
         map.member_count++;

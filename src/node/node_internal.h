@@ -12,6 +12,7 @@
 #include "core/hlc/hlc.h"
 #include "core/ring/ring.h"
 #include "node/node.h"
+#include "node/node_mapchange.h"
 #include "store/snapfile.h"
 #include "store/store.h"
 #include "wal/wal.h"
@@ -40,6 +41,12 @@ enum { NODE_GENERATION_MASK = 0xffffff, NODE_GENERATION_SHIFT = 12 };
 static inline uint64_t node_short_id(const struct wire_id *id)
 {
     return load_u64le(id->b) & ~(uint64_t)NODE_GENERATION_MASK;
+}
+/* A member speaks in the chain of maps under its node's id and a generation of its own: chance,
+ * for there is no order among them. */
+static inline uint64_t node_of_paxos_id(uint64_t id)
+{
+    return id & ~(uint64_t)NODE_GENERATION_MASK;
 }
 static inline uint64_t node_of_raft_id(struct raft_id id)
 {
@@ -393,6 +400,7 @@ struct node {
     struct prng rng;
     enum node_phase phase;
     struct wire_id id;
+    uint64_t paxos;      /* under which this node takes part in the chain of maps */
     struct wire_map map; /* partitions 0: none yet */
     uint32_t self_pos;   /* in map.members */
     bool log_started;    /* the log has held votes: its absence would be amnesia */
@@ -498,8 +506,16 @@ int node_member_by_addr(const struct node *n, const char *peer_addr);
 struct raft_id node_replica_id(const struct node *n, uint32_t pos); /* generation 0 */
 uint32_t node_partition_of_slot(const struct node *n, uint32_t hashslot);
 uint64_t node_found_hash(const struct node *n);
+/* One that this node has never spoken under, but for a chance of one in 16 million. */
+uint64_t node_new_paxos_id(struct node *n);
 void node_start_groups(struct node *n); /* the map is durable and new */
 void node_self_member(const struct node *n, struct wire_member *out);
+
+/* node_map.c */
+/* Take `map` (owned), decided and newer than the present one: it is written down, links belong
+ * to its members, and this node does what it says. Not from within a frame of a link: links are
+ * renumbered. A node that is no member any more stops. */
+void node_map_take(struct node *n, struct wire_map map);
 
 /* node_boot.c */
 /* The id under which a replica that has forgotten comes back; 0: there are no more. */

@@ -116,6 +116,7 @@ static void put_own_hello(struct node *n, struct buf *b)
         .since = n->map.partitions > 0 ? n->map.members[n->self_pos].since : 0,
         .joining = n->joined || (n->map.partitions == 0 && n->cfg.start == NODE_START_JOIN),
         .zone = n->cfg.zone,
+        .paxos = n->paxos,
         .weight = (uint8_t)n->cfg.weight,
         .peer_addr = slice_str(n->cfg.peer_addr),
         .client_addr = slice_str(n->cfg.client_addr),

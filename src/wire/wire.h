@@ -23,6 +23,7 @@ enum {
     WIRE_ADDR_MAX = 64,
     WIRE_MEMBERS_MAX = 64,
     WIRE_REPLICAS_MAX = 7,
+    WIRE_COUNCIL_MAX = 7,
     WIRE_WEIGHT_MAX = 64,
     WIRE_NOBODY = 0xff, /* in a row of the placement: no member for this replica */
 };
@@ -79,6 +80,7 @@ struct wire_hello {
     uint64_t since; /* as in struct wire_member */
     uint32_t zone;
     uint8_t weight;
+    uint64_t paxos; /* as in struct wire_member */
     struct slice peer_addr, client_addr;
 };
 void wire_put_hello(struct buf *b, const struct wire_hello *h);
@@ -136,6 +138,7 @@ struct wire_member {
     uint32_t zone;
     uint8_t weight; /* capacity, 1 to WIRE_WEIGHT_MAX */
     enum wire_member_state state;
+    uint64_t paxos; /* under this id it takes part in deciding maps; not zero, no other's */
     char peer_addr[WIRE_ADDR_MAX], client_addr[WIRE_ADDR_MAX];
 };
 /* The cluster map: also the content of the file meta/map. What is placed is what is wanted; the
@@ -147,6 +150,8 @@ struct wire_map {
     uint32_t replicas; /* wanted of each partition, whether or not there are so many members */
     uint32_t member_count;
     struct wire_member members[WIRE_MEMBERS_MAX];
+    uint8_t council_count;             /* 1 to WIRE_COUNCIL_MAX */
+    uint8_t council[WIRE_COUNCIL_MAX]; /* positions, growing: a majority decides the next map */
     /* Heap: for each partition a row of `replicas` member positions, preferred leader first, each
      * member once; WIRE_NOBODY at its end, where members are too few. Never nobody at all. */
     uint8_t *placement;

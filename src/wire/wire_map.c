@@ -18,6 +18,8 @@ void wire_put_map(struct buf *b, const struct wire_map *m)
     for (uint32_t i = 0; i < m->member_count; i++) {
         wire_put_member(b, &m->members[i]);
     }
+    put_u8(b, m->council_count);
+    buf_append(b, m->council, m->council_count);
     buf_append(b, m->placement, (size_t)m->partitions * m->replicas);
 }
 
@@ -61,7 +63,26 @@ static enum err get_placement(struct reader *r, struct wire_map *m)
 
 static bool same_node(const struct wire_member *a, const struct wire_member *b)
 {
-    return wire_id_eq(&a->node, &b->node) || strcmp(a->peer_addr, b->peer_addr) == 0;
+    return wire_id_eq(&a->node, &b->node) || a->paxos == b->paxos;
+}
+
+/* Positions that grow: so that one council has one encoding. */
+static enum err get_council(struct reader *r, struct wire_map *m)
+{
+    struct slice raw;
+
+    m->council_count = get_u8(r);
+    if (r->bad || m->council_count == 0 || m->council_count > WIRE_COUNCIL_MAX) {
+        return ERR_BAD_INPUT;
+    }
+    raw = get_raw(r, m->council_count);
+    for (uint8_t i = 0; !r->bad && i < m->council_count; i++) {
+        m->council[i] = raw.data[i];
+        if (m->council[i] >= m->member_count || (i > 0 && m->council[i] <= m->council[i - 1])) {
+            return ERR_BAD_INPUT;
+        }
+    }
+    return r->bad ? ERR_BAD_INPUT : ERR_OK;
 }
 
 enum err wire_get_map(struct slice payload, struct wire_map *m)
@@ -99,7 +120,7 @@ enum err wire_get_map(struct slice payload, struct wire_map *m)
             }
         }
     }
-    return get_placement(&r, m);
+    return get_council(&r, m) == ERR_OK ? get_placement(&r, m) : ERR_BAD_INPUT;
 }
 
 void wire_map_free(struct wire_map *m)

@@ -48,6 +48,7 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
     put_varint(b, h->since);
     put_varint(b, h->zone);
     put_u8(b, h->weight);
+    put_u64le(b, h->paxos);
     put_bytes(b, h->peer_addr);
     put_bytes(b, h->client_addr);
 }
@@ -68,10 +69,12 @@ enum err wire_get_hello(struct slice payload, struct wire_hello *h)
     h->since = get_varint(&r);
     h->zone = (uint32_t)get_varint(&r);
     h->weight = get_u8(&r);
+    h->paxos = get_u64le(&r);
     h->peer_addr = get_bytes(&r);
     h->client_addr = get_bytes(&r);
     if (h->peer_addr.len >= WIRE_ADDR_MAX || h->client_addr.len >= WIRE_ADDR_MAX ||
-        wire_id_is_zero(&h->node) || h->weight == 0 || h->weight > WIRE_WEIGHT_MAX) {
+        wire_id_is_zero(&h->node) || h->paxos == 0 || h->weight == 0 ||
+        h->weight > WIRE_WEIGHT_MAX) {
         return ERR_BAD_INPUT;
     }
     return finish(&r);
@@ -84,6 +87,7 @@ void wire_put_member(struct buf *b, const struct wire_member *m)
     put_varint(b, m->zone);
     put_u8(b, m->weight);
     put_u8(b, (uint8_t)m->state);
+    put_u64le(b, m->paxos);
     put_bytes(b, slice_str(m->peer_addr));
     put_bytes(b, slice_str(m->client_addr));
 }
@@ -98,11 +102,14 @@ enum err wire_get_member(struct reader *r, struct wire_member *m)
     m->weight = get_u8(r);
     state = get_u8(r);
     m->state = (enum wire_member_state)state;
+    m->paxos = get_u64le(r);
     get_addr(r, m->peer_addr);
     get_addr(r, m->client_addr);
-    return r->bad || m->weight == 0 || m->weight > WIRE_WEIGHT_MAX || state >= WIRE_MEMBER_STATES
-               ? ERR_BAD_INPUT
-               : ERR_OK;
+    if (r->bad || m->paxos == 0 || m->weight == 0 || m->weight > WIRE_WEIGHT_MAX ||
+        state >= WIRE_MEMBER_STATES) {
+        return ERR_BAD_INPUT;
+    }
+    return ERR_OK;
 }
 
 void wire_put_join(struct buf *b, const struct wire_join *j)

@@ -20,8 +20,11 @@ static struct wire_id some_id(uint8_t seed)
 
 static struct wire_member some_member(uint8_t seed)
 {
-    struct wire_member m = {
-        .node = some_id(seed), .zone = seed, .weight = 1, .state = seed % WIRE_MEMBER_STATES};
+    struct wire_member m = {.node = some_id(seed),
+                            .paxos = seed + 1,
+                            .zone = seed,
+                            .weight = 1,
+                            .state = seed % WIRE_MEMBER_STATES};
 
     (void)snprintf(m.peer_addr, sizeof m.peer_addr, "10.0.0.%u:17001", seed);
     (void)snprintf(m.client_addr, sizeof m.client_addr, "10.0.0.%u:7001", seed);
@@ -62,6 +65,8 @@ static void hello_round_trip(void **state)
                             .found_hash = 0x1234,
                             .joining = true,
                             .zone = 3,
+                            .weight = 5,
+                            .paxos = 0x77,
                             .peer_addr = SLICE("[::1]:17001"),
                             .client_addr = SLICE("[::1]:7001")};
     struct wire_hello out;
@@ -75,6 +80,7 @@ static void hello_round_trip(void **state)
     assert_int_equal(out.found_hash, 0x1234);
     assert_true(out.joining);
     assert_int_equal(out.zone, 3);
+    assert_int_equal(out.paxos, 0x77);
     assert_true(slice_eq(in.peer_addr, out.peer_addr));
     assert_true(slice_eq(in.client_addr, out.client_addr));
     for (size_t cut = 0; cut < f.payload.len; cut++) {
@@ -207,6 +213,7 @@ static void map_round_trip(void **state)
                           .partitions = 4,
                           .replicas = 2,
                           .member_count = 3,
+                          .council_count = 1,
                           .placement = placement};
     struct wire_map out;
     struct buf b = {0};
@@ -255,6 +262,7 @@ static void placement_rows(void **state)
                               .partitions = 2,
                               .replicas = 3,
                               .member_count = 3,
+                              .council_count = 1,
                               .placement = placement};
         struct wire_map out;
         struct wire_frame f;
@@ -276,7 +284,7 @@ static void placement_rows(void **state)
     buf_free(&b);
 }
 
-/* Members are told apart by id and by address. */
+/* Members are told apart by their ids, and by the ids under which they decide. */
 static void no_member_twice(void **state)
 {
     uint8_t placement[1] = {0};
@@ -285,6 +293,7 @@ static void no_member_twice(void **state)
                           .partitions = 1,
                           .replicas = 1,
                           .member_count = 2,
+                          .council_count = 1,
                           .placement = placement};
     struct wire_map out;
     struct buf b = {0};
@@ -295,12 +304,51 @@ static void no_member_twice(void **state)
     in.members[1].node = in.members[0].node;
     assert_int_not_equal(wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out), ERR_OK);
     in.members[1] = some_member(1);
-    memcpy(in.members[1].peer_addr, in.members[0].peer_addr, sizeof in.members[0].peer_addr);
+    in.members[1].paxos = in.members[0].paxos;
     assert_int_not_equal(wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out), ERR_OK);
     in.members[1] = some_member(1);
     assert_int_equal(wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out), ERR_OK);
     assert_int_equal(wire_map_member(&out, &in.members[1].node), 1);
     wire_map_free(&out);
+    buf_free(&b);
+}
+
+static void councils(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t count, pos[3];
+        bool valid;
+    } rows[] = {
+        {"one", 1, {2}, true},
+        {"all", 3, {0, 1, 2}, true},
+        {"nobody", 0, {0}, false},
+        {"one twice", 2, {1, 1}, false},
+        {"in another order", 2, {1, 0}, false},
+        {"not there", 2, {0, 3}, false},
+    };
+    struct buf b = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uint8_t placement[1] = {0};
+        struct wire_map in = {.cluster = some_id(9),
+                              .epoch = 3,
+                              .partitions = 1,
+                              .replicas = 1,
+                              .member_count = 3,
+                              .council_count = rows[i].count,
+                              .placement = placement};
+        struct wire_map out;
+
+        for (uint8_t m = 0; m < 3; m++) {
+            in.members[m] = some_member(m);
+        }
+        memcpy(in.council, rows[i].pos, sizeof rows[i].pos);
+        assert_true((wire_get_map(framed(&b, WIRE_MAP, fill_map, &in).payload, &out) == ERR_OK) ==
+                    rows[i].valid);
+        wire_map_free(&out);
+    }
     buf_free(&b);
 }
 
@@ -572,6 +620,7 @@ int main(void)
         cmocka_unit_test(map_round_trip),
         cmocka_unit_test(placement_rows),
         cmocka_unit_test(no_member_twice),
+        cmocka_unit_test(councils),
         cmocka_unit_test(snapshot_frames_round_trip),
         cmocka_unit_test(digests_round_trip),
         cmocka_unit_test(a_flipped_bit_is_noticed),
