@@ -5,10 +5,12 @@
 
 BINARY is built with -Dplanted=true. Seeds run upwards from the first until one ends with a
 finding that it has not without the bug; exit 1 if a bug is not found within N seeds. NAME: only
-these. --release: this other binary must have no trace of any bug of the product.
+these, and those of the rooms named. --release: this other binary must have no trace of any bug
+of the product.
 
 What runs of the simulator seldom or never show is found by a test that fails with the bug and
 passes without it (BY_TEST); where they never do, they are not run (docs/howto/sim.md says why).
+The bugs of a room that no node drives yet are hunted by the random test of the room (ROOM_TESTS).
 """
 import concurrent.futures
 import os
@@ -25,7 +27,12 @@ BY_TEST = {
     "digest-left-out": ("store/store_test",),
 }
 NEVER_IN_A_RUN = {"learner-counts", "vote-unwritten"}
-LINE = re.compile(r"^ {21}(\S+) +(sim|raft|wal|store|node|wire) +(.+)$")
+# A program that takes the first seed and how many. A room that nodes have come to drive leaves.
+ROOM_TESTS = {
+    "paxos": ("paxos/paxos_random_test", 20000),
+    "swim": ("swim/swim_world_test", 20),
+}
+LINE = re.compile(r"^ {21}(\S+) +(\w+) +(.+)$")
 
 
 def listed(binary):
@@ -51,18 +58,36 @@ def run(binary, first, count, *more):
                           encoding="utf-8", errors="replace")
 
 
+def run_test(binary, program, bug, *args):
+    """A test of the same build, with that bug planted in it."""
+    build = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(binary))))
+    return subprocess.run([os.path.join(build, "test", "unit", program), *args],
+                          env={**os.environ, "SYNOD_PLANTED": bug, "VERBOSE": "1"},
+                          capture_output=True, encoding="utf-8", errors="replace")
+
+
 def test_fails(binary, name, bug):
     """Does the test that finds the bug of this name fail while that bug is planted?"""
     program, *files = BY_TEST[name]
-    build = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(binary))))
-    return subprocess.run([os.path.join(build, "test", "unit", program),
-                           *[os.path.join(ROOT, f) for f in files]],
-                          env={**os.environ, "SYNOD_PLANTED": bug}, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL).returncode != 0
+    return run_test(binary, program, bug, *[os.path.join(ROOT, f) for f in files]).returncode != 0
 
 
-def hunt(binary, name, first, count):
+def hunt_worlds(binary, room, name):
+    """As hunt; by the random test of the room, which must pass the same seeds without the bug."""
+    began = time.monotonic()
+    program, count = ROOM_TESTS[room]
+    done = run_test(binary, program, name, "1", str(count))
+    seeds = int(([0] + re.findall(r"^(?:seed|world) (\d+)", done.stderr, re.M))[-1])
+    found = done.returncode != 0 and seeds > 0 and \
+        run_test(binary, program, "", "1", str(seeds)).returncode == 0
+    return (seeds if found else None, seeds, time.monotonic() - began,
+            checker(done.stderr.strip().split("\n")[-1], done.stderr))
+
+
+def hunt(binary, name, room, first, count):
     """(seed, or "test", or None; seeds run, seconds, who found it)"""
+    if room in ROOM_TESTS:
+        return hunt_worlds(binary, room, name)
     began = time.monotonic()
     found = (None, count, 0.0, "")
     if name not in NEVER_IN_A_RUN:
@@ -120,8 +145,8 @@ def main(args):
         sys.exit(__doc__)
     binary = args.pop(0)
     given, names = options(args)
-    bugs = [b for b in listed(binary) if not names or b[0] in names]
-    unknown = set(names) - {b[0] for b in bugs}
+    bugs = [b for b in listed(binary) if not names or b[0] in names or b[1] in names]
+    unknown = set(names) - {b[0] for b in bugs} - {b[1] for b in bugs}
     if unknown:
         sys.exit("bugs: this build knows no %s" % ", ".join(sorted(unknown)))
     missed = []
@@ -131,7 +156,7 @@ def main(args):
         print("%s %s" % (given["--release"], "has traces: " + "; ".join(left) if left else
                          "has no trace of a planted bug"))
     with concurrent.futures.ThreadPoolExecutor(given["--jobs"]) as pool:
-        runs = {pool.submit(hunt, binary, b[0], given["--first"], given["--count"]): b
+        runs = {pool.submit(hunt, binary, b[0], b[1], given["--first"], given["--count"]): b
                 for b in bugs}
         for ended in concurrent.futures.as_completed(runs):
             name, room, _ = runs[ended]

@@ -3,8 +3,9 @@
  * PLANTED(NAME) stands at the line where somebody might have written the bug. Only builds made
  * for it know any (meson -Dplanted=true; `./dev sim bugs`): there it is true while that one bug is
  * chosen. In all others it is the constant false, the code behind it vanishes, and the binary
- * has no trace of it. Most are bugs that other systems had; docs/howto/sim.md says which. Those of
- * room swim, which no node uses yet, are found by its own random worlds (swim_world_test).
+ * has no trace of it. Most are bugs that other systems had; docs/howto/sim.md says which.
+ * tools/bugs.py hunts them: in the simulator, or, in a room that no node drives yet, with the
+ * room's own random test; its ROOM_TESTS says which rooms those are.
  */
 #ifndef BASE_PLANTED_H
 #define BASE_PLANTED_H
@@ -90,35 +91,30 @@
     X(SWIM_GIVES_UP, "swim-gives-up", "swim", "the dead and the seeds are not tried again")        \
     X(SWIM_TELLS_FOREVER, "swim-tells-forever", "swim", "a rumour is sent without limit")          \
     X(SWIM_PACKET_OVERFULL, "swim-packet-overfull", "swim",                                        \
-      "a packet takes a byte more for each rumour than its budget")
-
-/* In rooms that node does not drive yet, so that the simulator cannot find them: the room's
- * own random test hunts these (test/unit/paxos). */
-#define PLANTED_UNDRIVEN(X)                                                                        \
-    X(PAXOS_UNGATED, "ungated", "paxos", "promises and accepts before that is durable")            \
-    X(PAXOS_PROMISE_BROKEN, "promise-broken", "paxos", "accepts below what it promised")           \
-    X(PAXOS_FORGOT_ANSWERS, "forgot-answers", "paxos", "answers though it forgot its promises")    \
-    X(PAXOS_OWN_VALUE, "own-value", "paxos", "proposes its own value though one was accepted")     \
-    X(PAXOS_NEWEST_PROMISE, "newest-promise", "paxos",                                             \
+      "a packet takes a byte more for each rumour than its budget")                                \
+    X(PAXOS_UNGATED, "paxos-ungated", "paxos", "promises and accepts before that is durable")      \
+    X(PAXOS_PROMISE_BROKEN, "paxos-promise-broken", "paxos", "accepts below what it promised")     \
+    X(PAXOS_FORGOT_ANSWERS, "paxos-forgot-answers", "paxos",                                       \
+      "answers though it forgot its promises")                                                     \
+    X(PAXOS_OWN_VALUE, "paxos-own-value", "paxos",                                                 \
+      "proposes its own value though one was accepted")                                            \
+    X(PAXOS_NEWEST_PROMISE, "paxos-newest-promise", "paxos",                                       \
       "takes the value of the promise that came last, not of the highest ballot")                  \
-    X(PAXOS_OLD_PROMISE, "old-promise", "paxos", "counts promises of its older ballots")           \
-    X(PAXOS_OWN_EARLY, "own-early", "paxos", "counts its own acceptor before that is durable")     \
-    X(PAXOS_ROUND_REUSED, "round-reused", "paxos", "forgets its rounds in a restart")              \
-    X(PAXOS_QUORUM_SHORT, "quorum-short", "paxos", "is content with one acceptance less")          \
-    X(PAXOS_BALLOTS_MIXED, "ballots-mixed", "paxos",                                               \
+    X(PAXOS_OLD_PROMISE, "paxos-old-promise", "paxos", "counts promises of its older ballots")     \
+    X(PAXOS_OWN_EARLY, "paxos-own-early", "paxos",                                                 \
+      "counts its own acceptor before that is durable")                                            \
+    X(PAXOS_ROUND_REUSED, "paxos-round-reused", "paxos", "forgets its rounds in a restart")        \
+    X(PAXOS_QUORUM_SHORT, "paxos-quorum-short", "paxos", "is content with one acceptance less")    \
+    X(PAXOS_BALLOTS_MIXED, "paxos-ballots-mixed", "paxos",                                         \
       "learns from acceptances of different ballots together")                                     \
-    X(PAXOS_STATE_KEPT, "state-kept", "paxos", "takes an acceptor's state into the next instance") \
-    X(PAXOS_OLD_COUNCIL, "old-council", "paxos", "an instance is decided by an older council")
+    X(PAXOS_STATE_KEPT, "paxos-state-kept", "paxos",                                               \
+      "takes an acceptor's state into the next instance")                                          \
+    X(PAXOS_OLD_COUNCIL, "paxos-old-council", "paxos", "an instance is decided by an older council")
 
 #ifdef SYNOD_PLANTED
 #define PLANTED_LIST(X) PLANTED_ALL(X)
 #define PLANTED_ENUM(id, name, room, what) PLANTED_##id,
-enum planted {
-    PLANTED_NONE,
-    PLANTED_LIST(PLANTED_ENUM) PLANTED_COUNT,
-    PLANTED_BEFORE_UNDRIVEN = PLANTED_COUNT,
-    PLANTED_UNDRIVEN(PLANTED_ENUM)
-};
+enum planted { PLANTED_NONE, PLANTED_LIST(PLANTED_ENUM) PLANTED_COUNT };
 extern enum planted planted_now; /* one at a time */
 #define PLANTED(id) __builtin_expect(planted_now == PLANTED_##id, 0)
 #else

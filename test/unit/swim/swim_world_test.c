@@ -2,14 +2,12 @@
  * partitions, restarts, moves, leavers, dead streams. A world is safe all the time (judges of
  * swim_world.c, swim_check) and comes to one truth once it is left alone.
  *
- *   swim_world_test [SEED [COUNT]]     built with -Dplanted=true also: --bugs (each must be found)
+ *   swim_world_test [SEED [COUNT]]
  */
 #include "swim_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define SEC(n) ((n)*1000000ULL)
 
@@ -307,53 +305,10 @@ static void all_worlds(uint64_t seed)
     stormy_world(seed);
 }
 
-#ifdef SYNOD_PLANTED
-static const char *const bug_names[] = {"",
-#define BUG_NAME(id, name, room, what) name,
-                                        PLANTED_LIST(BUG_NAME)};
-
-/* Every planted bug of the room must end some world with a finding. */
-static int hunt_bugs(void)
-{
-    int missed = 0;
-
-    for (int bug = 1; bug < PLANTED_COUNT; bug++) {
-        int status = 0;
-        uint64_t seed = 0;
-
-        if (strncmp(bug_names[bug], "swim-", 5) != 0) {
-            continue;
-        }
-        while (status == 0 && seed < 20) {
-            pid_t child;
-
-            seed++;
-            (void)fflush(NULL);
-            child = fork();
-            if (child == 0) {
-                planted_now = (enum planted)bug;
-                all_worlds(seed);
-                _exit(0);
-            }
-            CHECK(waitpid(child, &status, 0) == child);
-        }
-        (void)printf("%-22s %s (seed %llu)\n", bug_names[bug], status == 0 ? "MISSED" : "found",
-                     (unsigned long long)seed);
-        missed += status == 0;
-    }
-    return missed;
-}
-#endif
-
 int main(int argc, char **argv)
 {
     uint64_t seed = 1, count = 6;
 
-#ifdef SYNOD_PLANTED
-    if (argc > 1 && strcmp(argv[1], "--bugs") == 0) {
-        return hunt_bugs() == 0 ? 0 : 1;
-    }
-#endif
     if (argc > 1) {
         seed = strtoull(argv[1], NULL, 10);
         count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
