@@ -275,6 +275,48 @@ void swim_link_failed(struct swim *s, uint64_t now_us, const struct swim_id *id,
     swim_records_settle(fx);
 }
 
+void swim_greet(struct swim *s, uint64_t now_us, const struct swim_id *id, struct swim_effects *fx)
+{
+    static const struct swim_addr unknown;
+
+    forward(s, now_us);
+    if (!s->speaking || s->leaving || swim_id_eq(id, &s->cfg.self)) {
+        return;
+    }
+    uint32_t pos = swim_lookup(s, id);
+    struct swim_addr addr = pos == SWIM_NONE ? unknown : s->members[pos].addr;
+
+    swim_sync_with(s, id, &addr, fx);
+    swim_records_settle(fx);
+}
+
+void swim_forget(struct swim *s, uint64_t now_us, const struct swim_id *id, struct swim_effects *fx)
+{
+    uint32_t pos = swim_lookup(s, id);
+
+    forward(s, now_us);
+    if (pos != SWIM_NONE && pos != SWIM_SELF && !s->leaving) {
+        swim_bury(s, pos, fx);
+        swim_records_settle(fx);
+    }
+}
+
+void swim_set_pace(struct swim *s, const struct swim_config *cfg)
+{
+    struct swim_config paced = *cfg;
+
+    paced.self = s->cfg.self;
+    paced.addr = s->cfg.addr;
+    paced.meta_len = s->cfg.meta_len;
+    memcpy(paced.meta, s->cfg.meta, sizeof paced.meta);
+    paced.incarnation_limit = s->cfg.incarnation_limit;
+    paced.seed = s->cfg.seed;
+    paced.seed_count = s->cfg.seed_count;
+    memcpy(paced.seeds, s->cfg.seeds, sizeof paced.seeds);
+    check_config(&paced);
+    s->cfg = paced;
+}
+
 void swim_set_self(struct swim *s, uint64_t now_us, const struct swim_addr *addr, struct slice meta,
                    struct swim_effects *fx)
 {

@@ -194,6 +194,13 @@ void swim_durable(struct swim *s, uint64_t now_us, uint64_t limit, struct swim_e
  * accused again no sooner than after two of the longest suspicions. */
 void swim_link_failed(struct swim *s, uint64_t now_us, const struct swim_id *id,
                       struct swim_effects *fx);
+/* A stream to the member works: compare views over it. Its address need not be known. */
+void swim_greet(struct swim *s, uint64_t now_us, const struct swim_id *id, struct swim_effects *fx);
+/* Whoever decides such things says that this is a member no more: as if it had said goodbye. */
+void swim_forget(struct swim *s, uint64_t now_us, const struct swim_id *id,
+                 struct swim_effects *fx);
+/* Times and multipliers from now on; what cfg says about the node itself is not looked at. */
+void swim_set_pace(struct swim *s, const struct swim_config *cfg);
 /* This node's own address or metadata, from now on. */
 void swim_set_self(struct swim *s, uint64_t now_us, const struct swim_addr *addr, struct slice meta,
                    struct swim_effects *fx);

@@ -156,6 +156,7 @@ void swim_record_of(const struct swim_member *m, struct swim_record *out);
 void swim_merge(struct swim *s, const struct swim_record *r, const struct swim_id *teller,
                 struct swim_effects *fx);
 void swim_accuse(struct swim *s, uint32_t pos, bool by_stream, struct swim_effects *fx);
+void swim_bury(struct swim *s, uint32_t pos, struct swim_effects *fx); /* it counts as left */
 void swim_timer_due(struct swim *s, uint32_t pos, struct swim_effects *fx);
 void swim_raise(struct swim *s, uint64_t above, struct swim_effects *fx);
 void swim_proven(struct swim *s, struct swim_effects *fx);

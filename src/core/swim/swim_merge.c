@@ -171,6 +171,18 @@ void swim_accuse(struct swim *s, uint32_t pos, bool by_stream, struct swim_effec
     }
 }
 
+void swim_bury(struct swim *s, uint32_t pos, struct swim_effects *fx)
+{
+    struct swim_record r;
+
+    if (s->members[pos].reaped || s->members[pos].state == SWIM_LEFT) {
+        return;
+    }
+    swim_record_of(&s->members[pos], &r);
+    r.state = SWIM_LEFT;
+    become(s, pos, &r, fx);
+}
+
 /* --- the node itself --- */
 
 static void settle_self(struct swim *s, struct swim_effects *fx)
