@@ -37,6 +37,8 @@ void node_config_defaults(struct node_config *cfg)
         .digest_us = 2 * 1000 * 1000,
         .scrub_bytes_per_s = 2UL << 20,
         .scrub_rest_us = 10 * 1000 * 1000,
+        .gossip_probe_us = 1000 * 1000,
+        .gossip_suspicion = 4,
     };
 }
 
@@ -155,6 +157,9 @@ enum err node_open(const struct node_config *cfg, const struct disk_boot *boot,
     if (err == ERR_OK) {
         err = node_boot_groups(n, boot, why);
     }
+    if (err == ERR_OK) {
+        err = node_gossip_boot(n, boot, entropy, why);
+    }
     if (err != ERR_OK) {
         node_close(n);
         return err;
@@ -224,6 +229,7 @@ void node_close(struct node *n)
     }
     mem_free(n->slowlog);
     mem_free(n->cmd_stats);
+    node_gossip_free(n);
     raft_effects_free(&n->raft_fx);
     wire_entries_free(&n->entries);
     buf_free(&n->scratch);
@@ -311,11 +317,6 @@ void node_sent(struct node *n, uint64_t conn, size_t unsent)
     }
 }
 
-void node_packet(struct node *n, const struct swim_addr *from, const uint8_t *data, size_t len)
-{
-    (void)n, (void)from, (void)data, (void)len; /* gossip is off: nobody is listened to */
-}
-
 static void disk_done_own(struct node *n, const struct disk_done *done)
 {
     enum disk_user user = node_token_user(done->token);
@@ -326,6 +327,7 @@ static void disk_done_own(struct node *n, const struct disk_done *done)
     switch (user) {
     case DISK_USER_IDENTITY:
     case DISK_USER_MAP:
+    case DISK_USER_INCARNATION:
     case DISK_USER_META_FIRST:
         node_found_disk(n, user, done);
         return;
@@ -398,6 +400,7 @@ void node_tick(struct node *n)
     n->tick_us = n->now.mono_us + NODE_TICK_US;
     node_found_tick(n);
     node_link_tick(n);
+    node_gossip_tick(n);
     node_past_tick(n);
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         struct group *g = &n->groups[p];

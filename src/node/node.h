@@ -28,6 +28,7 @@
 #include "core/raft/raft.h"
 #include "core/swim/swim.h"
 #include "resp/resp.h"
+#include "seal/seal.h"
 
 enum {
     NODE_PARTITIONS_DEFAULT = 64,
@@ -75,6 +76,8 @@ struct node_config {
     uint64_t digest_us;            /* replicas that change compare digests this often: 2 s */
     uint64_t scrub_bytes_per_s;    /* items looked at for rot: 2 MiB; 0: none */
     uint64_t scrub_rest_us;        /* between two scrubs of one partition: 10 s */
+    uint64_t gossip_probe_us;      /* one member is probed this often: 1 s; the rest follows */
+    uint32_t gossip_suspicion;     /* shortest suspicion, in probes times log10 of members: 4 */
 };
 void node_config_defaults(struct node_config *cfg);
 
@@ -105,6 +108,9 @@ void node_received(struct node *n, uint64_t conn, const uint8_t *data, size_t le
 void node_sent(struct node *n, uint64_t conn, size_t unsent);
 /* A datagram has arrived at packet_addr's port; borrowed for the call. Judged, not trusted. */
 void node_packet(struct node *n, const struct swim_addr *from, const uint8_t *data, size_t len);
+/* The keys of packets from now on; copied. count 0, as before the first call: one that is made of
+ * the cluster's id. May be called at any time. */
+void node_packet_keys(struct node *n, const struct seal_keys *keys);
 void node_disk_done(struct node *n, const struct disk_done *done);
 void node_tick(struct node *n);
 /* Begin a clean stop: no new clients, leadership handed over, the log flushed;
@@ -189,6 +195,17 @@ struct node_troubles {
     uint64_t snapshots_refused; /* received, and not whole or not what was announced */
 };
 struct node_troubles node_troubles(const struct node *n);
+/* The membership as this node sees it; NULL: no gossip, or no map yet. */
+const struct swim *node_swim(const struct node *n);
+struct node_gossip_counts { /* since the process started */
+    uint64_t packets_in, packets_out, packet_bytes_in, packet_bytes_out;
+    uint64_t frames_in, frames_out, frame_bytes_out;
+    uint64_t dropped_sealed;  /* packets that no key of this cluster opens, or changed */
+    uint64_t dropped_garbled; /* opened, and cannot be read */
+    uint64_t dropped_foreign; /* to or from somebody who is not a member */
+    uint64_t records_foreign; /* of whom the map does not know; the rest of the message counts */
+};
+struct node_gossip_counts node_gossip_counts(const struct node *n);
 /* What faulty memory does to the replica of a partition here: store_rot. For the simulator. */
 bool node_rot(struct node *n, uint32_t partition, struct prng *rng, struct buf *key);
 /* All of its content is what the writes made of it: looked at in one go, which takes long. */

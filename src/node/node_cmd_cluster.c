@@ -88,6 +88,24 @@ static bool member_reachable(const struct node *n, uint32_t pos)
     return pos == n->self_pos || (pos < n->link_count && n->links[pos].state == LINK_UP);
 }
 
+/* Redis's words for what gossip says; without gossip, for what the link says. */
+static const char *member_flag(const struct node *n, uint32_t pos)
+{
+    switch (node_gossip_state(n, pos, NULL)) {
+    case SWIM_ALIVE:
+        return "";
+    case SWIM_SUSPECT:
+        return ",fail?";
+    case SWIM_DEAD:
+    case SWIM_LEFT:
+        return ",fail";
+    case SWIM_UNKNOWN:
+    case SWIM_STATES:
+        break;
+    }
+    return member_reachable(n, pos) ? "" : ",fail?";
+}
+
 static void put_member(const struct node *n, uint32_t pos, struct resp_writer *w)
 {
     struct host_port hp = split(n->map.members[pos].client_addr);
@@ -158,7 +176,7 @@ static void cluster_nodes(const struct node *n, struct resp_writer *w)
 
         member_id_text(n, i, id);
         buf_printf(&b, "%s %s@%d %smaster%s - 0 %llu %llu %s", id, m->client_addr, peer.port,
-                   i == n->self_pos ? "myself," : "", up ? "" : ",fail?",
+                   i == n->self_pos ? "myself," : "", member_flag(n, i),
                    up ? (unsigned long long)n->now.wall_ms : 0ULL, (unsigned long long)n->map.epoch,
                    up ? "connected" : "disconnected");
         for (uint32_t k = 0; k < count; k++) {
@@ -198,7 +216,9 @@ static void shard_node(const struct node *n, uint32_t pos, bool leads, struct re
     resp_put_bulk_str(w, "replication-offset");
     resp_put_int(w, 0);
     resp_put_bulk_str(w, "health");
-    resp_put_bulk_str(w, member_reachable(n, pos) ? "online" : "fail");
+    resp_put_bulk_str(w, member_reachable(n, pos) && strcmp(member_flag(n, pos), ",fail") != 0
+                             ? "online"
+                             : "fail");
 }
 
 /* One shard per leading node: its ranges, and those that replicate any of them. */
@@ -240,28 +260,52 @@ static void cluster_shards(const struct node *n, struct resp_writer *w)
     mem_free(range);
 }
 
-static void cluster_info(const struct node *n, struct resp_writer *w)
+struct slot_counts {
+    uint32_t led, suspect, dead; /* partitions by what is known of their leader */
+    uint32_t leaders;
+};
+
+static struct slot_counts count_slots(const struct node *n)
 {
-    struct buf b = {0};
-    uint32_t led = 0, leaders = 0;
+    struct slot_counts c = {0};
     bool leads[NODE_MEMBERS_MAX] = {false};
-    uint32_t per = n->map.partitions == 0 ? 0 : HASHSLOT_COUNT / n->map.partitions;
 
     for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
-        led += n->groups[p].leader.n != 0 ? 1 : 0;
+        enum swim_state state = node_gossip_state(n, leader_pos(n, p), NULL);
+
         leads[leader_pos(n, p)] = true;
+        if (n->groups[p].leader.n == 0 || state == SWIM_DEAD || state == SWIM_LEFT) {
+            c.dead++;
+        } else if (state == SWIM_SUSPECT) {
+            c.suspect++;
+        } else {
+            c.led++;
+        }
     }
     for (uint32_t i = 0; i < n->map.member_count; i++) {
-        leaders += leads[i] ? 1 : 0;
+        c.leaders += leads[i] ? 1 : 0;
     }
+    return c;
+}
+
+static void cluster_info(const struct node *n, struct resp_writer *w)
+{
+    struct node_gossip_counts sent = node_gossip_counts(n);
+    struct slot_counts c = count_slots(n);
+    struct buf b = {0};
+    uint32_t per = n->map.partitions == 0 ? 0 : HASHSLOT_COUNT / n->map.partitions;
+
     buf_printf(&b,
                "cluster_enabled:1\r\ncluster_state:%s\r\ncluster_slots_assigned:%u\r\n"
-               "cluster_slots_ok:%u\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:%u\r\n"
+               "cluster_slots_ok:%u\r\ncluster_slots_pfail:%u\r\ncluster_slots_fail:%u\r\n"
                "cluster_known_nodes:%u\r\ncluster_size:%u\r\ncluster_current_epoch:%llu\r\n"
-               "cluster_my_epoch:%llu\r\n",
-               node_ready(n) ? "ok" : "fail", n->map.partitions * per, led * per,
-               (n->map.partitions - led) * per, n->map.member_count, leaders,
-               (unsigned long long)n->map.epoch, (unsigned long long)n->map.epoch);
+               "cluster_my_epoch:%llu\r\ncluster_stats_messages_sent:%llu\r\n"
+               "cluster_stats_messages_received:%llu\r\n",
+               node_ready(n) ? "ok" : "fail", n->map.partitions * per, c.led * per, c.suspect * per,
+               c.dead * per, n->map.member_count, c.leaders, (unsigned long long)n->map.epoch,
+               (unsigned long long)n->map.epoch,
+               (unsigned long long)(sent.packets_out + sent.frames_out),
+               (unsigned long long)(sent.packets_in + sent.frames_in));
     resp_put_verbatim(w, "txt", buf_slice(&b));
     buf_free(&b);
 }

@@ -32,6 +32,8 @@ static const struct setting settings[] = {
     {"election-timeout-max-ms", SETTING_U64, false, AT(cfg.election_us_max), NULL, 1000, 1, 600000},
     {"election-timeout-min-ms", SETTING_U64, false, AT(cfg.election_us_min), NULL, 1000, 1, 600000},
     {"entry-max-bytes", SETTING_BYTES, false, AT(cfg.entry_bytes_max), NULL, 1, 0, UINT64_MAX},
+    {"gossip-interval-ms", SETTING_U64, true, AT(cfg.gossip_probe_us), NULL, 1000, 100, 60000},
+    {"gossip-suspicion", SETTING_U32, true, AT(cfg.gossip_suspicion), NULL, 1, 1, 100},
     {"heartbeat-ms", SETTING_U64, false, AT(cfg.heartbeat_us), NULL, 1000, 1, 600000},
     {"latency-monitor-threshold", SETTING_U64, true, AT(latency_threshold_ms), NULL, 1, 0,
      UINT64_MAX},
@@ -224,6 +226,7 @@ static void config_set(struct node *n, uint32_t argc, const struct slice *argv,
             }
         }
     }
+    node_gossip_paced(n);
     resp_put_simple(w, "OK");
 }
 

@@ -188,11 +188,12 @@ static const struct {
     void (*print)(const struct node *n, struct buf *b);
     bool by_default;
 } sections[] = {
-    {"server", section_server, true},   {"clients", section_clients, true},
-    {"memory", section_memory, true},   {"persistence", section_persistence, true},
-    {"stats", section_stats, true},     {"replication", section_replication, true},
-    {"cpu", section_cpu, true},         {"commandstats", section_commandstats, false},
-    {"cluster", section_cluster, true}, {"keyspace", section_keyspace, true},
+    {"server", section_server, true},     {"clients", section_clients, true},
+    {"memory", section_memory, true},     {"persistence", section_persistence, true},
+    {"stats", section_stats, true},       {"replication", section_replication, true},
+    {"cpu", section_cpu, true},           {"commandstats", section_commandstats, false},
+    {"cluster", section_cluster, true},   {"gossip", node_gossip_info, true},
+    {"keyspace", section_keyspace, true},
 };
 
 void node_cmd_info(struct node *n, uint32_t argc, const struct slice *argv, struct resp_writer *w)

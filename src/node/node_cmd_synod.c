@@ -101,27 +101,6 @@ static void status(const struct node *n, struct buf *b)
     status_repairs(n, b);
 }
 
-static void members(const struct node *n, struct buf *b)
-{
-    for (uint32_t i = 0; i < n->map.member_count; i++) {
-        const struct wire_member *m = &n->map.members[i];
-        uint32_t led = 0;
-        bool self = i == n->self_pos;
-
-        for (uint32_t p = 0; n->groups != NULL && p < n->map.partitions; p++) {
-            led += node_member_of(n, n->groups[p].leader) == (int)i ? 1 : 0;
-        }
-        for (unsigned k = 0; k < 16; k++) {
-            buf_printf(b, "%02x", m->node.b[k]);
-        }
-        buf_printf(b, " clients %s peers %s zone %u leads %u %s\n", m->client_addr, m->peer_addr,
-                   m->zone, led,
-                   self ? "this node"
-                        : (i < n->link_count && n->links[i].state == LINK_UP ? "connected"
-                                                                             : "not connected"));
-    }
-}
-
 /* only: one partition, or -1 for all that have a replica here. */
 static void groups(const struct node *n, struct buf *b, bool digests, int64_t only)
 {
@@ -159,7 +138,7 @@ void node_cmd_synod(struct session *s, const struct cmd *cmd, uint32_t argc,
     if (cmd->id == CMD_ID_SYNOD_STATUS) {
         status(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_MEMBERS) {
-        members(s->node, &b);
+        node_gossip_members(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_GROUPS || cmd->id == CMD_ID_SYNOD_DIGEST) {
         groups(s->node, &b, cmd->id == CMD_ID_SYNOD_DIGEST, only);
     }

@@ -67,9 +67,8 @@ static enum err meta_read_one(const struct disk_boot *boot, const char *path, st
     return err;
 }
 
-/* The file, or its copy. *repair: one of them must be written again. */
-static enum err meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
-                          bool *repair, struct diag *why)
+enum err node_meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
+                        bool *repair, struct diag *why)
 {
     char copy_path[DISK_PATH_MAX];
     struct buf copy = {0};
@@ -107,8 +106,7 @@ static enum err meta_read(const struct disk_boot *boot, const char *path, struct
     return err;
 }
 
-static void meta_write(struct node *n, const char *path, enum disk_user user,
-                       const struct buf *body)
+void node_meta_write(struct node *n, const char *path, enum disk_user user, const struct buf *body)
 {
     struct disk_op *op = disk_ops_push(&n->ops, DISK_REPLACE, DISK_LANE_BULK);
 
@@ -150,7 +148,7 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
                               const uint8_t entropy[32], struct diag *why)
 {
     struct buf body = {0};
-    enum err err = meta_read(boot, META_NODE, &body, &n->identity_repair, why);
+    enum err err = node_meta_read(boot, META_NODE, &body, &n->identity_repair, why);
 
     if (err == ERR_NOT_FOUND) {
         memcpy(n->id.b, entropy, sizeof n->id.b);
@@ -175,7 +173,7 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
 static enum err boot_map(struct node *n, const struct disk_boot *boot, struct diag *why)
 {
     struct buf body = {0};
-    enum err err = meta_read(boot, META_MAP, &body, &n->map_dirty, why);
+    enum err err = node_meta_read(boot, META_MAP, &body, &n->map_dirty, why);
 
     if (err == ERR_NOT_FOUND) {
         buf_free(&body);
@@ -262,7 +260,7 @@ void node_map_write(struct node *n)
     n->map_writing = true;
     n->map_dirty = false;
     map_body(n, &n->map, &body);
-    meta_write(n, META_MAP, DISK_USER_MAP, &body);
+    node_meta_write(n, META_MAP, DISK_USER_MAP, &body);
     buf_free(&body);
 }
 
@@ -276,7 +274,7 @@ static void adopt_map(struct node *n, struct wire_map map)
     n->map_next = map;
     n->map_writing = true;
     map_body(n, &map, &body);
-    meta_write(n, META_MAP, DISK_USER_MAP, &body);
+    node_meta_write(n, META_MAP, DISK_USER_MAP, &body);
     buf_free(&body);
 }
 
@@ -322,11 +320,7 @@ static void found_with(struct node *n, struct wire_map map)
     store_u64le(map.cluster.b + 8, prng_next(&n->rng));
     map.placement = mem_alloc((size_t)map.partitions * map.replicas);
     memset(map.placement, WIRE_NOBODY, (size_t)map.partitions * map.replicas);
-    err = ring_replan(&(struct ring_wish){.node = nodes,
-                                          .nodes = map.member_count,
-                                          .partitions = map.partitions,
-                                          .replicas = map.replicas},
-                      NULL, placed, &why);
+    err = ring_place(nodes, map.member_count, map.partitions, map.replicas, placed, &why);
     if (err != ERR_OK) {
         mem_free(placed);
         wire_map_free(&map);
@@ -409,7 +403,7 @@ void node_found_begin(struct node *n)
         struct buf body = {0};
 
         buf_append(&body, n->id.b, sizeof n->id.b);
-        meta_write(n, META_NODE, DISK_USER_IDENTITY, &body);
+        node_meta_write(n, META_NODE, DISK_USER_IDENTITY, &body);
         buf_free(&body);
     }
     if (n->identity_repair || n->map_dirty) {
@@ -597,8 +591,12 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
         node_log(n, NODE_LOG_WARN, "msg=\"the disk is full: the cluster map is written later\"");
         return;
     }
-    if (done->err != ERR_OK) {
+    if (done->err != ERR_OK && (done->err != ERR_NO_SPACE || user != DISK_USER_INCARNATION)) {
         node_fail(n, done->err, &done->why);
+        return;
+    }
+    if (user == DISK_USER_INCARNATION) {
+        node_gossip_persisted(n, done);
         return;
     }
     if (user == DISK_USER_IDENTITY) {

@@ -278,6 +278,12 @@ struct link {
     char hello_peer[NODE_ADDR_MAX], hello_client[NODE_ADDR_MAX];
     bool avoid;   /* the peer is stopping or its disk is full: not to lead */
     bool digests; /* the peer understands WIRE_DIGEST */
+    bool gossips; /* ... and WIRE_SWIM */
+    /* of the membership (node_gossip.c) */
+    bool greeted;         /* this connection was used to compare views */
+    uint64_t lost_us;     /* when it last went down */
+    uint64_t packet_us;   /* of the newest packet from the member */
+    uint64_t state_since; /* wall clock, ms: the member is in its present state */
     struct buf in;
     /* frames built during a turn */
     struct buf now;   /* sent at once */
@@ -336,7 +342,8 @@ struct session {
 enum disk_user {
     DISK_USER_IDENTITY = 1,
     DISK_USER_MAP,
-    DISK_USER_META_FIRST, /* of the two files of either */
+    DISK_USER_INCARNATION,
+    DISK_USER_META_FIRST, /* of the two files of each */
     DISK_USER_CHECKPOINT, /* chunk written */
     DISK_USER_CHECKPOINT_SYNCED,
     DISK_USER_CHECKPOINT_NAMED,
@@ -436,6 +443,7 @@ struct node {
     struct request *free_requests;
     uint32_t free_request_count;
 
+    struct gossip *gossip;     /* node_gossip.h; NULL: off */
     struct node_effects *fx;   /* of the turn under way */
     struct node_effects early; /* of node_open */
     struct disk_ops ops;
@@ -497,6 +505,11 @@ void node_found_tick(struct node *n);
 void node_found_rebuilt(struct node *n); /* a replica votes again: perhaps the last one */
 void node_found_map(struct node *n, struct link *l, struct slice payload);
 void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *of);
+/* A file of metadata, or its copy. *repair: one of them must be written again. */
+MUST_USE enum err node_meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
+                                 bool *repair, struct diag *why);
+/* Both files; node_found_disk hears of it as `user`. */
+void node_meta_write(struct node *n, const char *path, enum disk_user user, const struct buf *body);
 void node_map_write(struct node *n); /* persist node->map as it is now */
 /* Position of the member that runs replicas of this id, or -1. */
 int node_member_of(const struct node *n, struct raft_id id);
@@ -746,6 +759,26 @@ static inline bool node_group_trusted(const struct group *g)
 {
     return LIKELY(g->digest.suspect == SUSPECT_NOT) || g->digest.alone;
 }
+
+/* node_gossip.c */
+MUST_USE enum err node_gossip_boot(struct node *n, const struct disk_boot *boot,
+                                   const uint8_t entropy[32], struct diag *why);
+void node_gossip_free(struct node *n);
+void node_gossip_tick(struct node *n);
+void node_gossip_frame(struct node *n, struct link *l, struct slice payload);
+void node_gossip_greet(struct node *n, struct link *l); /* the peer understands, or may now */
+void node_gossip_persisted(struct node *n, const struct disk_done *done);
+void node_gossip_paced(struct node *n); /* CONFIG SET has changed a setting of it */
+void node_gossip_leave(struct node *n); /* say goodbye */
+bool node_gossip_left(const struct node *n);
+/* What is known of the member at that position of the map. UNKNOWN: nothing, or no gossip. */
+enum swim_state node_gossip_state(const struct node *n, uint32_t pos, struct swim_record *out);
+/* Not to be given anything to do. */
+bool node_gossip_unwell(const struct node *n, uint32_t pos);
+
+/* node_cmd_gossip.c */
+void node_gossip_info(const struct node *n, struct buf *b);
+void node_gossip_members(const struct node *n, struct buf *b);
 
 /* node_scrub.c */
 void node_scrub_tick(struct node *n);

@@ -156,9 +156,10 @@ static void link_down(struct node *n, struct link *l)
     if (wait > RETRY_US_MAX) {
         wait = RETRY_US_MAX;
     }
-    l->digests = false; /* whoever comes next says so again */
+    l->digests = l->gossips = l->greeted = false; /* whoever comes next says so again */
     l->retry_us = n->now.mono_us + wait / 2 + prng_below(&n->rng, wait);
     if (was_up) {
+        l->lost_us = n->now.mono_us;
         node_route_link_down(n, conn);
         for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
             node_snap_sends_drop(&n->groups[p], node_short_id(&l->node), false);
@@ -515,9 +516,14 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
     case WIRE_FORGOT:
         node_past_forgot(n, l, f->payload);
         return;
+    case WIRE_SWIM:
+        node_gossip_frame(n, l, f->payload);
+        return;
     case WIRE_PING:
         l->avoid = f->payload.len > 0 && f->payload.data[0] != 0;
         l->digests = f->payload.len > 1 && (f->payload.data[1] & WIRE_DIGESTS) != 0;
+        l->gossips = f->payload.len > 1 && (f->payload.data[1] & WIRE_GOSSIP) != 0;
+        node_gossip_greet(n, l);
         return;
     }
 }
@@ -660,7 +666,7 @@ void node_link_tick(struct node *n)
             size_t mark = wire_begin(&l->now, WIRE_PING);
 
             put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
-            put_u8(&l->now, WIRE_DIGESTS);
+            put_u8(&l->now, WIRE_DIGESTS | (n->gossip != NULL ? WIRE_GOSSIP : 0));
             wire_end(&l->now, mark);
             /* Said again: the peer may not have had the map when it was said first. */
             for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {

@@ -211,7 +211,7 @@ static bool can_lead(struct group *g, uint32_t pos, struct raft_id *out)
     const struct raft_conf *c = node_group_conf(g);
     struct link *l = node_link_at(n, pos);
 
-    if (l == NULL || l->avoid) {
+    if (l == NULL || l->avoid || node_gossip_unwell(n, pos)) {
         return false;
     }
     for (uint8_t i = 0; i < c->voter_count; i++) {
@@ -319,9 +319,10 @@ void node_stop_tick(struct node *n)
             node_session_kill(LIST_ENTRY(it, struct session, in_node));
         }
         n->stop_ticket = wal_ticket(n->wal);
+        node_gossip_leave(n);
         return;
     }
-    if ((n->session_count > 0 ||
+    if ((n->session_count > 0 || !node_gossip_left(n) ||
          (n->groups != NULL && wal_durable(n->wal) < n->stop_ticket && !wal_full(n->wal))) &&
         since < STOP_ALL_US) {
         return;

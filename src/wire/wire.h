@@ -44,13 +44,14 @@ enum wire_type {
     WIRE_DIGEST = 12,  /* are the replicas equal? Only to those that said WIRE_DIGESTS */
     WIRE_RECORDS = 13, /* how many log records my replicas have, durably */
     WIRE_FORGOT = 14,  /* your replica has said that it had more */
+    WIRE_SWIM = 16,    /* one message of the membership. Only to those that said WIRE_GOSSIP */
 };
 /* Reserved; it joins the types above when nodes speak it. Until then such a frame is unknown. */
 enum { WIRE_PAXOS = 15 /* messages of the chain of maps */ };
 
 /* What the sender of a PING understands beyond version 1, so that a node which knows it may
  * meet one that does not. */
-enum wire_feature { WIRE_DIGESTS = 1 };
+enum wire_feature { WIRE_DIGESTS = 1, WIRE_GOSSIP = 4 };
 
 /* Random 128 bits; all zero: none. */
 struct wire_id {

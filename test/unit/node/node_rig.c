@@ -180,7 +180,9 @@ static void disk_run(struct rig *r)
 
 static bool of_a_peer(const struct node_effect *e)
 {
-    return (e->kind == NODE_SEND || e->kind == NODE_CLOSE || e->kind == NODE_DIAL) && e->conn != 1;
+    return (e->kind == NODE_SEND || e->kind == NODE_CLOSE || e->kind == NODE_DIAL ||
+            e->kind == NODE_PACKET) &&
+           e->conn != 1;
 }
 
 static void effect_run(struct rig *r, struct node_effect *e)

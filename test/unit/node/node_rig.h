@@ -27,7 +27,7 @@ struct rig {
     struct node_effects fx;
     uint8_t number, lives; /* what a node draws differs between nodes and lives */
     uint64_t durable;      /* newest log ticket that is */
-    /* Effects on connections other than the client's, if set: it takes e->data. */
+    /* Effects on connections other than the client's, and packets, if set: it takes e->data. */
     void (*peers)(struct rig *r, struct node_effect *e);
     void *peers_arg;
 };

@@ -46,6 +46,66 @@ static void dial(struct trio *t, unsigned from, const struct node_effect *e)
         (struct trio_line){.node = {(uint8_t)from, (uint8_t)to}, .conn = {e->conn, 0}};
 }
 
+struct swim_addr trio_addr(unsigned node)
+{
+    return (struct swim_addr){
+        .ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1},
+        .port = (uint16_t)(17000 + node),
+    };
+}
+
+static void datagram_push(struct trio *t, unsigned from, unsigned to, struct buf *data)
+{
+    if (t->deaf[from][to] || t->at[to].node == NULL) {
+        t->datagrams_lost++;
+        buf_free(data);
+        return;
+    }
+    if (t->datagram_count == t->datagram_cap) {
+        t->datagram_cap = t->datagram_cap == 0 ? 16 : 2 * t->datagram_cap;
+        t->datagrams = mem_realloc(t->datagrams, t->datagram_cap * sizeof t->datagrams[0]);
+    }
+    t->datagrams[t->datagram_count++] =
+        (struct trio_datagram){.from = (uint8_t)from, .to = (uint8_t)to, .data = *data};
+    *data = (struct buf){0};
+}
+
+void trio_datagram(struct trio *t, unsigned from, unsigned to, struct slice bytes)
+{
+    struct buf data = {0};
+
+    buf_append_slice(&data, bytes);
+    datagram_push(t, from, to, &data);
+}
+
+void trio_deafen(struct trio *t, unsigned node, bool deaf)
+{
+    for (unsigned i = 0; i < TRIO; i++) {
+        t->deaf[node][i] = t->deaf[i][node] = deaf && i != node;
+    }
+}
+
+static void datagrams_deliver(struct trio *t, unsigned node)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->datagram_count; i++) {
+        struct trio_datagram d = t->datagrams[i];
+        struct swim_addr from = trio_addr(d.from);
+
+        if (d.to != node) {
+            t->datagrams[kept++] = d;
+            continue;
+        }
+        if (t->harm) {
+            d.data.data[(7 * i + d.data.len / 2) % d.data.len] ^= 4;
+        }
+        node_packet(t->at[node].node, &from, d.data.data, d.data.len);
+        buf_free(&d.data);
+    }
+    t->datagram_count = kept;
+}
+
 static void on_effect(struct rig *r, struct node_effect *e)
 {
     struct trio *t = r->peers_arg;
@@ -55,6 +115,12 @@ static void on_effect(struct rig *r, struct node_effect *e)
 
     if (e->kind == NODE_DIAL) {
         dial(t, from, e);
+        return;
+    }
+    if (e->kind == NODE_PACKET) {
+        CHECK(e->to.port >= 17000 && e->to.port < 17000 + TRIO);
+        CHECK(e->data.len <= NODE_PACKET_BYTES_MAX);
+        datagram_push(t, from, e->to.port - 17000U, &e->data);
         return;
     }
     line = line_of(t, from, e->conn, &end);
@@ -137,12 +203,13 @@ static void turn(struct trio *t, unsigned node)
     struct rig *r = &t->at[node];
 
     if (r->node == NULL) {
-        r->now.mono_us += TRIO_TURN_US;
-        r->now.wall_ms += TRIO_TURN_US / 1000;
+        r->now.mono_us += t->turn_us;
+        r->now.wall_ms += t->turn_us / 1000;
         return;
     }
-    rig_turn_begin(r, TRIO_TURN_US);
+    rig_turn_begin(r, t->turn_us);
     deliver(t, node);
+    datagrams_deliver(t, node);
     lines_change(t, node);
     for (uint32_t i = 0; i < t->line_count; i++) { /* nothing waits in a kernel */
         for (unsigned end = 0; end < 2; end++) {
@@ -157,7 +224,7 @@ static void turn(struct trio *t, unsigned node)
 
 void trio_run(struct trio *t, uint64_t us)
 {
-    for (uint64_t gone = 0; gone < us; gone += TRIO_TURN_US) {
+    for (uint64_t gone = 0; gone < us; gone += t->turn_us) {
         for (unsigned i = 0; i < TRIO; i++) {
             turn(t, i);
         }
@@ -217,7 +284,7 @@ void trio_start(struct trio *t, unsigned node)
     rig_client(&t->at[node]);
 }
 
-static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us)
+static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us, bool gossip)
 {
     struct rig *r = &t->at[node];
 
@@ -230,6 +297,11 @@ static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us)
         r->cfg.election_us_min = election_us;
         r->cfg.election_us_max = 2 * election_us;
     }
+    if (gossip) {
+        r->cfg.packet_addr = trio_addr(node);
+        r->cfg.gossip_probe_us = 200000;
+        r->deep_off = true; /* such tests are long, and not about content */
+    }
     r->cfg.start = NODE_START_FOUND;
     r->cfg.partitions = 4;
     r->cfg.segment_bytes = 64 << 10;
@@ -241,15 +313,15 @@ static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us)
     }
 }
 
-void trio_open(struct trio *t, uint64_t election_us)
+static void open_trio(struct trio *t, uint64_t election_us, bool gossip)
 {
     bool ready = false;
 
-    *t = (struct trio){0};
+    *t = (struct trio){.turn_us = gossip ? NODE_TICK_US : TRIO_TURN_US};
     for (unsigned i = 0; i < TRIO; i++) {
         struct diag why;
 
-        rig_prepare(t, i, election_us);
+        rig_prepare(t, i, election_us, gossip);
         CHECK(rig_start(&t->at[i], &why) == ERR_OK);
     }
     for (unsigned i = 0; i < 100 && !ready; i++) {
@@ -262,6 +334,16 @@ void trio_open(struct trio *t, uint64_t election_us)
     }
 }
 
+void trio_open(struct trio *t, uint64_t election_us)
+{
+    open_trio(t, election_us, false);
+}
+
+void trio_open_gossip(struct trio *t)
+{
+    open_trio(t, 0, true);
+}
+
 void trio_close(struct trio *t)
 {
     for (unsigned i = 0; i < TRIO; i++) {
@@ -271,6 +353,10 @@ void trio_close(struct trio *t)
         buf_free(&t->packets[i].data);
     }
     mem_free(t->packets);
+    for (size_t i = 0; i < t->datagram_count; i++) {
+        buf_free(&t->datagrams[i].data);
+    }
+    mem_free(t->datagrams);
     *t = (struct trio){0};
 }
 
@@ -282,8 +368,8 @@ const char *trio_ask(struct trio *t, unsigned node, const char *bytes, uint64_t 
 
     r->out.len = 0;
     rig_send(r, bytes, strlen(bytes));
-    for (uint64_t gone = 0; gone < us && r->out.len == 0; gone += TRIO_TURN_US) {
-        trio_run(t, TRIO_TURN_US);
+    for (uint64_t gone = 0; gone < us && r->out.len == 0; gone += t->turn_us) {
+        trio_run(t, t->turn_us);
     }
     put_u8(&r->out, 0);
     return (const char *)r->out.data;

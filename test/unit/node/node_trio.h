@@ -2,7 +2,7 @@
  *
  * Connections keep their order and lose nothing; what waits for a ticket is delivered once it
  * is durable. Ways may be cut (what is sent on them waits, nobody is told), nodes killed and
- * started again. The rest is the rig's: disks are the test's to harm.
+ * started again. Datagrams go their own ways. The rest is the rig's: disks are the test's to harm.
  */
 #ifndef NODE_TRIO_H
 #define NODE_TRIO_H
@@ -23,19 +23,32 @@ struct trio_packet {
     uint64_t gate;
     struct buf data;
 };
+struct trio_datagram {
+    uint8_t from, to;
+    struct buf data;
+};
 struct trio {
     struct rig at[TRIO];
     bool cut[TRIO][TRIO]; /* nothing comes from the first to the second, nobody is told */
-    uint64_t accepted;    /* connections, at all nodes */
+    uint64_t turn_us;
+    uint64_t accepted; /* connections, at all nodes */
     struct trio_line lines[TRIO_LINES_MAX];
     uint32_t line_count;
     struct trio_packet *packets; /* in the order in which they were sent */
     size_t packet_count, packet_cap;
+    /* With gossip: what is in the air, and what does not arrive. */
+    struct trio_datagram *datagrams;
+    size_t datagram_count, datagram_cap;
+    bool deaf[TRIO][TRIO]; /* no datagram comes from the first to the second */
+    bool harm;             /* one bit of each datagram changes on the way */
+    uint64_t datagrams_lost;
 };
 
 /* Founded: every partition has a leader, all links are up. Elections after that time and at most
  * as long again; 0: the usual one. */
 void trio_open(struct trio *t, uint64_t election_us);
+/* The same, and they gossip: each is probed five times a second. */
+void trio_open_gossip(struct trio *t);
 void trio_close(struct trio *t);
 void trio_run(struct trio *t, uint64_t us);
 void trio_cut_off(struct trio *t, unsigned node, bool cut); /* from both others */
@@ -51,6 +64,11 @@ uint32_t trio_partition(struct trio *t, const char *key);
 unsigned trio_open_led(struct trio *t, uint64_t election_us);
 struct group *trio_group(struct trio *t, unsigned node);
 void trio_set(struct trio *t, unsigned node, unsigned i);
+/* A datagram for the node `to`, as if `from` had sent it. */
+void trio_datagram(struct trio *t, unsigned from, unsigned to, struct slice bytes);
+/* All or none of the datagrams from and to that node arrive. */
+void trio_deafen(struct trio *t, unsigned node, bool deaf);
+struct swim_addr trio_addr(unsigned node);
 /* Bytes for the node `to`, as if `from` had sent them on their connection. */
 void trio_inject(struct trio *t, unsigned from, unsigned to, struct slice bytes);
 #endif
