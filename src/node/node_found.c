@@ -320,7 +320,11 @@ static void found_with(struct node *n, struct wire_map map)
     store_u64le(map.cluster.b + 8, prng_next(&n->rng));
     map.placement = mem_alloc((size_t)map.partitions * map.replicas);
     memset(map.placement, WIRE_NOBODY, (size_t)map.partitions * map.replicas);
-    err = ring_place(nodes, map.member_count, map.partitions, map.replicas, placed, &why);
+    err = ring_replan(&(struct ring_wish){.node = nodes,
+                                          .nodes = map.member_count,
+                                          .partitions = map.partitions,
+                                          .replicas = map.replicas},
+                      NULL, placed, &why);
     if (err != ERR_OK) {
         mem_free(placed);
         wire_map_free(&map);
