@@ -131,10 +131,11 @@ static void try_payload(uint8_t pick, struct slice payload)
     struct wire_chunk_ack a;
     struct wire_join j;
     struct wire_digest d;
+    struct wire_out o;
     enum err code;
     struct slice text;
 
-    switch (pick % 16) {
+    switch (pick % 17) {
     case 0:
         (void)!wire_get_hello(payload, &h);
         return;
@@ -176,6 +177,9 @@ static void try_payload(uint8_t pick, struct slice payload)
     }
     case WIRE_FORGOT - 1:
         try_records(reader_of(payload.data, payload.len));
+        return;
+    case WIRE_OUT - 1:
+        (void)!wire_get_out(payload, &o);
         return;
     case WIRE_PAXOS - 1:
         try_paxos(reader_of(payload.data, payload.len));

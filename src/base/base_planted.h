@@ -68,6 +68,11 @@
       "what came back is sent again after its client's later commands")                            \
     X(DAMAGED_VOTES, "damaged-votes", "node",                                                      \
       "a replica that lost its log goes on under its old identity")                                \
+    X(DROPPED_EARLY, "dropped-early", "node",                                                      \
+      "a replica goes as soon as the map does not place it")                                       \
+    X(OUT_UNCOMMITTED, "out-uncommitted", "node",                                                  \
+      "a replica is told that it is out before that is committed")                                 \
+    X(JOINED_EARLY, "joined-early", "node", "a joiner votes before it is caught up")               \
     X(OLD_COMPLETION, "old-completion", "node",                                                    \
       "a disk write of a snapshot given up vouches for the next one")                              \
     X(HALF_FRAME_KEPT, "half-frame-kept", "node",                                                  \

@@ -36,6 +36,8 @@ void node_config_defaults(struct node_config *cfg)
         .slowlog_us = 10000,
         .digest_us = 2 * 1000 * 1000,
         .scrub_bytes_per_s = 2UL << 20,
+        .movements_max = 4,
+        .movement_bytes_per_s = 64UL << 20,
         .scrub_rest_us = 10 * 1000 * 1000,
         .gossip_probe_us = 1000 * 1000,
         .gossip_suspicion = 4,
@@ -236,6 +238,7 @@ void node_close(struct node *n)
     disk_ops_free(&n->ops);
     wire_map_free(&n->map);
     wire_map_free(&n->map_next);
+    wire_map_free(&n->map_taken);
     wal_destroy(n->wal);
     node_effects_free(&n->early);
     mem_free(n);
@@ -417,6 +420,7 @@ void node_tick(struct node *n)
         }
     }
     node_route_timeouts(n);
+    node_move_tick(n);
     node_member_tick(n);
     node_balance_tick(n);
     node_expire_tick(n);
@@ -466,6 +470,7 @@ static void say_ready(struct node *n)
 /* Both lists keep their memory: the driver's becomes ours for the next turn. */
 void node_end(struct node *n, struct node_effects *fx)
 {
+    node_map_apply(n);
     if (n->phase != NODE_PHASE_STOPPED) {
         for (unsigned round = 0; round < 4; round++) {
             node_groups_flush(n);

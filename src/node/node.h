@@ -29,6 +29,7 @@
 #include "core/swim/swim.h"
 #include "resp/resp.h"
 #include "seal/seal.h"
+#include "wire/wire.h"
 
 enum {
     NODE_PARTITIONS_DEFAULT = 64,
@@ -78,6 +79,8 @@ struct node_config {
     uint64_t scrub_rest_us;        /* between two scrubs of one partition: 10 s */
     uint64_t gossip_probe_us;      /* one member is probed this often: 1 s; the rest follows */
     uint32_t gossip_suspicion;     /* shortest suspicion, in probes times log10 of members: 4 */
+    uint32_t movements_max;        /* partitions that come here at once: 4 */
+    uint64_t movement_bytes_per_s; /* of snapshots sent to replicas that do not vote yet: 64 MiB */
 };
 void node_config_defaults(struct node_config *cfg);
 
@@ -113,6 +116,12 @@ void node_packet(struct node *n, const struct swim_addr *from, const uint8_t *da
 void node_packet_keys(struct node *n, const struct seal_keys *keys);
 void node_disk_done(struct node *n, const struct disk_done *done);
 void node_tick(struct node *n);
+/* A decided map, newer than the present one (or ignored). Takes map.placement. Not from within a
+ * frame of a link, for links are renumbered. Members are found again by their id, wherever they
+ * stand in it and whatever their address; what it places here begins to be brought here, and what
+ * it does not goes once the others have it. A node that it does not name stops (ERR_STALE). A node
+ * without a cluster enters the one whose map names it. */
+void node_map_take(struct node *n, struct wire_map map);
 /* Begin a clean stop: no new clients, leadership handed over, the log flushed;
  * NODE_STOP follows with ERR_OK, within a few seconds at most. */
 void node_stop(struct node *n);

@@ -114,10 +114,10 @@ void node_apply_truncated(struct group *g, struct raft_index from)
     g->pending_count = kept;
 }
 
-/* A snapshot jumped over entries: whether they happened cannot be told here. */
-void node_apply_drop_pending(struct group *g, struct raft_index upto)
+/* A snapshot jumped over entries, or the replica is gone: whether they happened cannot be told
+ * here. */
+void node_apply_drop_pending(struct group *g, struct raft_index upto, const char *why)
 {
-    static const char why[] = "this replica was overtaken by a snapshot";
     uint32_t kept = 0;
 
     for (struct pending *p = pending_front(g); p != NULL && p->index.n <= upto.n;
@@ -262,7 +262,11 @@ static void compact(struct group *g)
         return;
     }
     if (n->now.mono_us < g->retain_until_us) {
-        upto = held > COMPACT_BOUND_CATCH_UP ? g->applied : keep_for_catching_up(g);
+        /* What is written while a snapshot goes over the network is no more than it, as a rule. */
+        uint64_t bound =
+            g->snap_bytes > COMPACT_BOUND_CATCH_UP ? g->snap_bytes : COMPACT_BOUND_CATCH_UP;
+
+        upto = held > bound ? g->applied : keep_for_catching_up(g);
     } else if (raft_role(g->raft) == RAFT_LEADER) {
         uint64_t bound = keep * 64 < COMPACT_BOUND ? keep * 64 : COMPACT_BOUND;
 

@@ -241,7 +241,7 @@ static enum err rebuild(struct group *g, struct raft_id was, const char *why, st
     if (PLANTED(DAMAGED_VOTES)) {
         self = was;
     }
-    if (wire_map_row(&g->node->map, g->partition, &row) == 1) {
+    if (wire_map_row(&g->node->map, g->partition, &row) == 1 && row[0] == g->node->self_pos) {
         diag_set(refused,
                  "partition %u lost data (%s) and has no other replica to rebuild it from: restore "
                  "the data directory from a backup; nothing in it was changed",
@@ -300,8 +300,12 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
         }
         return rebuild(g, was, b->damaged ? b->why : "nothing of it is left in the log", refused);
     }
-    g->here = true;
     g->self = blob.self;
+    if (blob.gone) {
+        node_past_boot(g, &blob);
+        return ERR_OK;
+    }
+    g->here = true;
     g->clock.last = blob.last_stamp;
     g->store = node_group_store(g);
     if (b->state.snap_file != 0) {
@@ -352,9 +356,22 @@ static void unlink_stray(void *arg, const char *name, uint64_t bytes)
     (void)snprintf(op->path, sizeof op->path, SNAPFILE_DIR "/%s", name);
 }
 
+/* Whatever stood in the log of a group that is not here is lost, perhaps the name under which it
+ * was here once: one that comes takes a name far above. */
+static void remember_unknown(struct group *g)
+{
+    struct raft_conf nobody = {0};
+
+    g->self = unknown_generation(g->node);
+    node_past_begin(g);
+    node_group_put_blob(g, &nobody);
+}
+
 static enum err open_groups(struct node *n, struct booting *b, const struct disk_boot *boot,
                             const struct wal_recovery *found, struct diag *why)
 {
+    bool lost = n->log_started &&
+                (found->records == 0 || found->damaged_places > 0 || found->groups_lost > 0);
     uint32_t known = 0;
 
     for (uint32_t p = 0; p < n->map.partitions; p++) {
@@ -366,14 +383,13 @@ static enum err open_groups(struct node *n, struct booting *b, const struct disk
         node_start_groups(n); /* stopped between the map and the first log write */
         return ERR_OK;
     }
-    n->groups = mem_zalloc(n->map.partitions * sizeof n->groups[0]);
-    n->dirty = mem_zalloc(2 * (size_t)n->map.partitions * sizeof(struct group *)); /* see flush */
+    node_groups_alloc(n);
     for (uint32_t p = 0; p < n->map.partitions; p++) {
-        node_group_init(n, p);
-    }
-    for (uint32_t p = 0; p < n->map.partitions; p++) {
-        if (b->groups[p].known || b->groups[p].damaged ||
-            wire_map_places(&n->map, p, n->self_pos)) {
+        bool placed = wire_map_places(&n->map, p, n->self_pos);
+
+        if (!b->groups[p].known && !b->groups[p].damaged && lost && !placed) {
+            remember_unknown(&n->groups[p]);
+        } else if (b->groups[p].known || b->groups[p].damaged || (placed && lost)) {
             enum err err = open_group(&n->groups[p], &b->groups[p], boot, why);
 
             if (err != ERR_OK) {

@@ -258,10 +258,10 @@ void node_checkpoint_tick(struct node *n)
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         struct group *g = &n->groups[p];
 
+        drop_old(n, g);
         if (!g->here) {
             continue;
         }
-        drop_old(n, g);
         node_snap_send_tick(g);
         node_snap_recv_tick(g);
         if (next == NULL && g->snap_wanted && can_begin(g)) {

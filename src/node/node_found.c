@@ -10,7 +10,6 @@
 
 #include "base/base_hash.h"
 #include "base/base_mem.h"
-#include "node/node_mapplan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,8 +264,7 @@ void node_map_write(struct node *n)
     buf_free(&body);
 }
 
-/* Take `map` (owned) as the one to be written; service starts once it is. */
-static void adopt_map(struct node *n, struct wire_map map)
+void node_found_adopt(struct node *n, struct wire_map map)
 {
     struct buf body = {0};
 
@@ -303,10 +301,17 @@ static int member_order(const void *a, const void *b)
 /* Members are complete: place the partitions and write the map. */
 static void found_with(struct node *n, struct wire_map map)
 {
+    struct ring_node nodes[NODE_MEMBERS_MAX] = {0};
+    struct ring_placement *placed = mem_alloc(n->cfg.partitions * sizeof *placed);
     struct diag why = {0};
     enum err err;
 
     qsort(map.members, map.member_count, sizeof map.members[0], member_order);
+    for (uint32_t i = 0; i < map.member_count; i++) {
+        nodes[i] = (struct ring_node){.id = node_short_id(&map.members[i].node),
+                                      .weight = map.members[i].weight,
+                                      .zone = map.members[i].zone};
+    }
     map.epoch = 1;
     map.partitions = n->cfg.partitions;
     map.replicas = n->cfg.replicas;
@@ -314,14 +319,25 @@ static void found_with(struct node *n, struct wire_map map)
     store_u64le(map.cluster.b + 8, prng_next(&n->rng));
     map.placement = mem_alloc((size_t)map.partitions * map.replicas);
     memset(map.placement, WIRE_NOBODY, (size_t)map.partitions * map.replicas);
-    err = node_map_replan(&map, &why);
+    err = ring_place(nodes, map.member_count, map.partitions, map.replicas, placed, &why);
     if (err != ERR_OK) {
+        mem_free(placed);
         wire_map_free(&map);
         node_fail(n, err, &why);
         return;
     }
+    for (uint32_t p = 0; p < map.partitions; p++) {
+        for (uint32_t r = 0; r < placed[p].count; r++) {
+            for (uint32_t i = 0; i < map.member_count; i++) {
+                if (nodes[i].id == placed[p].replica[r]) {
+                    map.placement[p * map.replicas + r] = (uint8_t)i;
+                }
+            }
+        }
+    }
+    mem_free(placed);
     node_map_choose_council(&map);
-    adopt_map(n, map);
+    node_found_adopt(n, map);
 }
 
 static bool is_founder(const struct node *n)
@@ -542,7 +558,7 @@ void node_found_map(struct node *n, struct link *l, struct slice payload)
         bool named = map_names(&map, &n->id);
 
         if (named || (n->cfg.start == NODE_START_JOIN && take_place(n, &map))) {
-            adopt_map(n, map);
+            node_found_adopt(n, map);
             return;
         }
     } else if (n->map.partitions > 0 && wire_id_eq(&map.cluster, &n->map.cluster) &&
@@ -596,6 +612,7 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
         int pos = node_member_by_id(n, &n->id);
         CHECK(pos >= 0);
         n->self_pos = (uint32_t)pos;
+        n->map_us = n->now.mono_us;
         if (n->phase == NODE_PHASE_MAP) {
             n->phase = NODE_PHASE_SERVING;
         }

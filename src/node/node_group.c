@@ -71,6 +71,8 @@ const struct raft_conf *node_group_conf(const struct group *g)
 /* ---- the blob: who this replica is, and the configuration as of its snapshot ---- */
 
 enum { BLOB_VERSION = 4 };
+/* flags */
+enum { BLOB_GONE = 1 }; /* the replica of this id was taken out; its name is not used again */
 
 static void encode_conf_members(const struct node *n, const struct raft_conf *conf, struct buf *out)
 {
@@ -103,6 +105,7 @@ void node_group_encode_blob(const struct group *g, const struct raft_conf *conf,
 
     put_u8(out, BLOB_VERSION);
     put_u64le(out, g->self.n);
+    put_u8(out, g->here ? 0 : BLOB_GONE);
     put_u64le(out, g->clock.last.n);
     if (conf->voter_count > 0) { /* a replica that waits to be taken in knows of none */
         raft_conf_encode(conf, (struct slice){0}, &conf_bytes);
@@ -118,17 +121,19 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
     struct reader r = reader_of(data.data, data.len);
     struct slice conf, context;
     uint64_t members;
-    uint8_t version = get_u8(&r);
+    uint8_t version = get_u8(&r), flags;
 
     *out = (struct group_blob){0};
     if (version != BLOB_VERSION) {
         return ERR_VERSION;
     }
     out->self.n = get_u64le(&r);
+    flags = get_u8(&r);
+    out->gone = (flags & BLOB_GONE) != 0;
     out->last_stamp.n = get_u64le(&r);
     conf = get_bytes(&r);
     members = get_varint(&r);
-    if (r.bad || members > RAFT_PEERS_MAX ||
+    if (r.bad || members > RAFT_PEERS_MAX || flags > BLOB_GONE ||
         (conf.len > 0 && raft_conf_decode(conf, &out->conf, &context) != ERR_OK)) {
         return ERR_CORRUPT;
     }
@@ -186,20 +191,21 @@ static void group_fresh(struct group *g, struct raft_id self, const struct raft_
     node_group_mark(g);
 }
 
-void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id replaces)
+/* Nothing is left of the replica, here and in the log. */
+static void group_forget(struct group *g, const char *why)
 {
     struct node *n = g->node;
-    struct raft_conf nobody = {0};
     uint64_t old = g->snap_file;
 
     if (g->here) {
         node_scrub_stop(g);
         node_checkpoint_abort(g);
-        node_apply_drop_pending(g, (struct raft_index){UINT64_MAX});
+        node_apply_drop_pending(g, (struct raft_index){UINT64_MAX}, why);
         raft_destroy(g->raft);
         store_destroy(g->store);
         g->raft = NULL;
         g->store = NULL;
+        g->here = false;
     }
     wal_reset_group(n->wal, g->partition);
     g->applied = g->snap_index = (struct raft_index){0};
@@ -208,24 +214,61 @@ void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id 
     g->snap_ticket = wal_ticket(n->wal);
     node_checkpoint_retire(g, old);
     g->digest = (struct digest){0};
+    g->retain_until_us = 0;
+    g->snap_peer_count = 0;
+    g->snap_wanted = false;
+    g->caught = (struct caught_up){0};
+    if (g->leader.n == g->self.n) {
+        g->leader = (struct raft_id){0};
+    }
+}
+
+void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id replaces)
+{
+    struct raft_conf nobody = {0};
+
+    group_forget(g, "this replica was overtaken by a snapshot");
     g->leader = (struct raft_id){0};
     g->rebuilding = true;
     g->replaces = replaces;
     group_fresh(g, self, &nobody);
 }
 
-/* The map is new and durable: make the replicas that it places here. */
-void node_start_groups(struct node *n)
+void node_group_end(struct group *g)
+{
+    struct node *n = g->node;
+    struct raft_conf nobody = {0};
+
+    node_snap_sends_drop(g, 0, true);
+    node_snap_recv_abort(g);
+    group_forget(g, "this replica was taken out");
+    g->rebuilding = false;
+    node_group_put_blob(g, &nobody);
+    while (!list_empty(&g->reading)) {
+        node_request_not_leader(n, LIST_ENTRY(g->reading.next, struct request, in_group));
+    }
+}
+
+void node_groups_alloc(struct node *n)
 {
     CHECK(n->groups == NULL);
     n->groups = mem_zalloc(n->map.partitions * sizeof n->groups[0]);
     n->dirty = mem_zalloc(2 * (size_t)n->map.partitions * sizeof(struct group *)); /* see flush */
     for (uint32_t p = 0; p < n->map.partitions; p++) {
+        node_group_init(n, p);
+    }
+}
+
+/* The map is new and durable: make the replicas that it places here, if it is the one of the
+ * founding. The replicas of a later one are taken in by those that are there (node_move.c). */
+void node_start_groups(struct node *n)
+{
+    node_groups_alloc(n);
+    for (uint32_t p = 0; p < n->map.partitions && (n->map.epoch == 1 || n->joined); p++) {
         const uint8_t *row;
         uint32_t count = wire_map_row(&n->map, p, &row);
         struct raft_conf conf = {0};
 
-        node_group_init(n, p);
         for (uint32_t r = 0; r < count; r++) {
             conf.voters[conf.voter_count++] = node_replica_id(n, row[r]);
         }
@@ -317,6 +360,9 @@ static void role_changed(struct group *g)
         g->expire_index.n = 0; /* one logged in an earlier term may have been replaced */
         n->stats.elections++;
         tell_leader(g);
+    }
+    if (g->rebuilding && leader.n == 0 && term.n <= g->leader_term.n) {
+        return; /* nobody speaks to it yet: what others say of the leader is better */
     }
     if (g->leader.n != leader.n || g->leader_term.n != term.n) {
         g->leader = leader;
@@ -414,7 +460,9 @@ void node_groups_flush(struct node *n)
         for (uint32_t i = 0; i < count; i++) {
             again = n->dirty[i];
             again->dirty = false;
-            group_flush(again);
+            if (again->here) { /* or it was taken out in this turn */
+                group_flush(again);
+            }
         }
         /* What was marked meanwhile stands behind the ones just done. */
         memmove(n->dirty, n->dirty + count, (n->dirty_count - count) * sizeof n->dirty[0]);

@@ -140,7 +140,7 @@ struct snap_recv {
     struct raft_id from;
     struct raft_index index;
     struct raft_term term;
-    uint64_t offset;
+    uint64_t offset, total;
     uint64_t conn;
     struct store *store;
     struct snapfile_reader reader;
@@ -202,6 +202,13 @@ struct digest {
     uint64_t help_us;  /* of its last request for a snapshot, or report of its damage */
 };
 
+/* The leader: how far a learner has come (node_member.c). */
+struct caught_up {
+    struct raft_id id;
+    struct raft_index goal; /* the end of the log at since_us */
+    uint64_t since_us;
+};
+
 struct group {
     struct node *node;
     uint32_t partition;
@@ -250,6 +257,11 @@ struct group {
                                  what it says rests on that */
     uint64_t retain_until_us; /* keep entries after snap_index for a catching-up peer */
     uint64_t join_sent_us;
+    struct caught_up caught;
+    /* taken out, or not? (node_move.c) */
+    uint64_t out_asked, out_us;     /* number and time of the last question */
+    uint64_t led_us;                /* a leader was known last */
+    uint64_t move_us;               /* this replica began to be brought here */
     struct raft_conf snap_conf;     /* as of snap_index: that of the blob */
     uint64_t records, records_news; /* durable log records; the news in which they grew */
     struct heard heard[RAFT_PEERS_MAX];
@@ -407,11 +419,16 @@ struct node {
     struct prng rng;
     enum node_phase phase;
     struct wire_id id;
-    uint64_t paxos;      /* under which this node takes part in the chain of maps */
-    struct wire_map map; /* partitions 0: none yet */
-    uint32_t self_pos;   /* in map.members */
-    bool log_started;    /* the log has held votes: its absence would be amnesia */
-    bool joined;         /* took another's place and is not yet rebuilt in every group */
+    uint64_t paxos;                     /* under which this node takes part in the chain of maps */
+    struct wire_map map;                /* partitions 0: none yet */
+    struct wire_map map_taken;          /* newer and decided: in force when this node serves */
+    uint64_t map_us;                    /* since when the present one is in force here */
+    uint64_t move_us;                   /* next look at what is to be moved */
+    uint64_t out_number;                /* of questions */
+    uint64_t move_bytes, move_bytes_us; /* snapshots for learners: may be sent now; counted at */
+    uint32_t self_pos;                  /* in map.members */
+    bool log_started;                   /* the log has held votes: its absence would be amnesia */
+    bool joined; /* took another's place and is not yet rebuilt in every group */
     bool was_ready;
     struct wire_map map_next; /* being written */
     bool map_writing, map_dirty;
@@ -510,6 +527,8 @@ MUST_USE enum err node_meta_read(const struct disk_boot *boot, const char *path,
                                  bool *repair, struct diag *why);
 /* Both files; node_found_disk hears of it as `user`. */
 void node_meta_write(struct node *n, const char *path, enum disk_user user, const struct buf *body);
+/* Take `map` (owned) as the first, to be written; service starts once it is. */
+void node_found_adopt(struct node *n, struct wire_map map);
 void node_map_write(struct node *n); /* persist node->map as it is now */
 /* Position of the member that runs replicas of this id, or -1. */
 int node_member_of(const struct node *n, struct raft_id id);
@@ -521,14 +540,9 @@ uint32_t node_partition_of_slot(const struct node *n, uint32_t hashslot);
 uint64_t node_found_hash(const struct node *n);
 /* One that this node has never spoken under, but for a chance of one in 16 million. */
 uint64_t node_new_paxos_id(struct node *n);
+void node_groups_alloc(struct node *n);
 void node_start_groups(struct node *n); /* the map is durable and new */
 void node_self_member(const struct node *n, struct wire_member *out);
-
-/* node_map.c */
-/* Take `map` (owned), decided and newer than the present one: it is written down, links belong
- * to its members, and this node does what it says. Not from within a frame of a link: links are
- * renumbered. A node that is no member any more stops. */
-void node_map_take(struct node *n, struct wire_map map);
 
 /* node_boot.c */
 /* The id under which a replica that has forgotten comes back; 0: there are no more. */
@@ -575,6 +589,7 @@ void node_group_encode_blob(const struct group *g, const struct raft_conf *conf,
 struct store *node_group_store(const struct group *g);
 struct group_blob {
     struct raft_id self;
+    bool gone;
     struct raft_conf conf;
     struct hlc_stamp last_stamp;
     uint32_t member_count;
@@ -585,6 +600,8 @@ struct group_blob {
 };
 MUST_USE enum err node_group_decode_blob(struct slice data, struct group_blob *out);
 void node_group_merge_members(struct node *n, const struct group_blob *blob);
+/* The replica was taken out: it and its data go. It remembers its name, which is not used again. */
+void node_group_end(struct group *g);
 /* The group as a fresh replica under a new identity. */
 void node_group_restart_as(struct group *g, struct raft_id self, struct raft_id replaces);
 bool node_group_leads(const struct group *g);
@@ -599,7 +616,7 @@ const struct raft_conf *node_group_conf(const struct group *g);
 /* node_apply.c */
 void node_apply(struct group *g);
 void node_apply_truncated(struct group *g, struct raft_index from);
-void node_apply_drop_pending(struct group *g, struct raft_index upto);
+void node_apply_drop_pending(struct group *g, struct raft_index upto, const char *why);
 void node_apply_orphan(struct group *g, const struct request *r); /* nobody waits any more */
 void node_pending_push(struct group *g, struct raft_index index, struct raft_term term,
                        struct request *r);
@@ -779,11 +796,21 @@ bool node_gossip_unwell(const struct node *n, uint32_t pos);
 /* node_cmd_gossip.c */
 void node_gossip_info(const struct node *n, struct buf *b);
 void node_gossip_members(const struct node *n, struct buf *b);
-void node_gossip_keys(const struct node *n, struct buf *b);
 
 /* node_scrub.c */
 void node_scrub_tick(struct node *n);
 void node_scrub_stop(struct group *g); /* a checkpoint wants the walk, or the store goes */
+
+/* node_map.c: node_map_take, and */
+void node_map_apply(struct node *n); /* what was taken before this node served */
+
+/* node_move.c */
+void node_move_tick(struct node *n);
+void node_move_out(struct node *n, struct link *l, const struct wire_out *o);
+/* The map does not place a replica on its node. */
+bool node_move_superfluous(const struct group *g, struct raft_id replica);
+/* So many bytes may be sent to a learner now; taken from the allowance if so. */
+bool node_move_allowed(struct group *g, struct raft_id to, uint64_t bytes);
 
 /* node_member.c */
 void node_member_tick(struct node *n);

@@ -48,10 +48,42 @@ static struct link *link_by_addr(struct node *n, const char *addr)
     return NULL;
 }
 
+static struct link *link_by_node(struct node *n, const struct wire_id *id)
+{
+    for (uint32_t i = 0; i < n->link_count && !wire_id_is_zero(id); i++) {
+        if (wire_id_eq(&n->links[i].node, id)) {
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+/* Into its new place, which says whom it leads to and where. False: to another address than it is
+ * being dialed at. */
+static bool link_move(struct link *to, const struct link *from)
+{
+    struct link place = *to;
+    bool same_addr = strcmp(to->addr, from->addr) == 0;
+
+    if (!same_addr && from->state != LINK_UP) {
+        return false;
+    }
+    *to = *from;
+    to->pos = place.pos;
+    memcpy(to->addr, place.addr, sizeof to->addr);
+    if (to->state != LINK_UP) {
+        to->node = place.node;
+    }
+    to->hello.peer_addr = slice_str(to->hello_peer);
+    to->hello.client_addr = slice_str(to->hello_client);
+    return true;
+}
+
 /* Before the map: a link per listed address. With it: link i belongs to member i. */
 void node_links_setup(struct node *n)
 {
     struct link old[NODE_MEMBERS_MAX];
+    bool taken[NODE_MEMBERS_MAX] = {false}, moved[NODE_MEMBERS_MAX] = {false};
     uint32_t old_count = n->link_count;
 
     memcpy(old, n->links, sizeof old);
@@ -66,20 +98,18 @@ void node_links_setup(struct node *n)
             link_add(n, n->cfg.seeds[i]);
         }
     }
-    for (uint32_t i = 0; i < old_count; i++) {
-        struct link *l = link_by_addr(n, old[i].addr);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < old_count; i++) {
+            struct link *l =
+                pass == 0 ? link_by_node(n, &old[i].node) : link_by_addr(n, old[i].addr);
 
-        if (l != NULL) {
-            struct wire_id expected = l->node;
-            uint32_t pos = l->pos;
-
-            *l = old[i];
-            l->pos = pos;
-            if (l->state != LINK_UP) {
-                l->node = expected;
+            if (l != NULL && !taken[l->pos] && !moved[i]) {
+                moved[i] = taken[l->pos] = link_move(l, &old[i]);
             }
-            l->hello.peer_addr = slice_str(l->hello_peer);
-            l->hello.client_addr = slice_str(l->hello_client);
+        }
+    }
+    for (uint32_t i = 0; i < old_count; i++) {
+        if (moved[i]) {
             continue;
         }
         if (old[i].conn != 0) {
@@ -97,7 +127,8 @@ void node_links_setup(struct node *n)
 
 static bool is_self(const struct node *n, const struct link *l)
 {
-    return strcmp(l->addr, n->cfg.peer_addr) == 0;
+    return strcmp(l->addr, n->cfg.peer_addr) == 0 ||
+           (n->map.partitions > 0 && l->pos == n->self_pos);
 }
 
 static bool dials(const struct node *n, const struct link *l)
@@ -362,7 +393,8 @@ static void guest_hello(struct node *n, uint32_t at, struct slice payload)
     }
     memcpy(addr, h.peer_addr.data, h.peer_addr.len);
     addr[h.peer_addr.len] = 0;
-    l = link_by_addr(n, addr);
+    l = n->map.partitions > 0 ? link_by_node(n, &h.node) : NULL;
+    l = l != NULL ? l : link_by_addr(n, addr);
     if (l == NULL || is_self(n, l)) {
         node_link_refuse(n, conn, ERR_REFUSED, "this address is not on the list of members");
         return;
@@ -415,6 +447,12 @@ static void frame_raft(struct node *n, struct link *l, struct slice payload)
     }
 }
 
+/* It is not part of the group yet, so that no leader speaks to it. */
+static bool waits_for_leader(const struct group *g)
+{
+    return g->rebuilding && raft_leader(g->raft).n == 0;
+}
+
 static void frame_leaders(struct node *n, struct link *l, struct slice payload)
 {
     struct reader r = reader_of(payload.data, payload.len);
@@ -426,7 +464,7 @@ static void frame_leaders(struct node *n, struct link *l, struct slice payload)
             return;
         }
         if (n->groups != NULL && hint.partition < n->map.partitions &&
-            !n->groups[hint.partition].here) {
+            (!n->groups[hint.partition].here || waits_for_leader(&n->groups[hint.partition]))) {
             node_group_learn_leader(&n->groups[hint.partition], hint.leader, hint.term);
         }
     }
@@ -456,6 +494,7 @@ static void frame_replica(struct node *n, struct link *l, const struct wire_fram
     struct wire_chunk_ack a;
     struct wire_join j;
     struct wire_digest d;
+    struct wire_out o;
 
     if (f->type == WIRE_CHUNK && wire_get_chunk(f->payload, &c) == ERR_OK) {
         node_snap_chunk(n, l, &c);
@@ -465,6 +504,8 @@ static void frame_replica(struct node *n, struct link *l, const struct wire_fram
         node_member_join(n, l, &j);
     } else if (f->type == WIRE_DIGEST && wire_get_digest(f->payload, &d) == ERR_OK) {
         node_digest_frame(n, l, &d);
+    } else if (f->type == WIRE_OUT && wire_get_out(f->payload, &o) == ERR_OK) {
+        node_move_out(n, l, &o);
     } else {
         node_link_garbled(n, l, "a frame that cannot be read");
     }
@@ -518,6 +559,9 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
         return;
     case WIRE_SWIM:
         node_gossip_frame(n, l, f->payload);
+        return;
+    case WIRE_OUT:
+        frame_replica(n, l, f);
         return;
     case WIRE_PING:
         l->avoid = f->payload.len > 0 && f->payload.data[0] != 0;

@@ -32,6 +32,7 @@ static void ask_to_join(struct group *g)
 {
     struct node *n = g->node;
     const struct raft_conf *conf = node_group_conf(g);
+    const struct link *to;
 
     if (raft_conf_is_voter(conf, g->self) && conf->outgoing_count == 0) {
         g->rebuilding = false;
@@ -43,11 +44,14 @@ static void ask_to_join(struct group *g)
         return;
     }
     g->join_sent_us = n->now.mono_us;
+    if (!wire_map_places(&n->map, g->partition, n->self_pos)) {
+        return; /* it goes again, once it knows that it is not in */
+    }
+    to = node_link_to(n, g->leader);
     for (uint32_t i = 0; i < n->link_count; i++) {
         struct link *l = &n->links[i];
 
-        if (l->state == LINK_UP &&
-            (g->leader.n == 0 || node_short_id(&l->node) == node_of_raft_id(g->leader))) {
+        if (l->state == LINK_UP && (to == NULL || to == l)) {
             send_join(g, l);
         }
     }
@@ -62,14 +66,27 @@ void node_member_tick(struct node *n)
     }
 }
 
-/* The one voter that the joining replica takes the place of: an earlier generation of its
- * own, else the owner of its address, else one whose node is a member no more. Never two:
- * each joiner replaces one. 0: none. */
-static struct raft_id victim_of(struct node *n, const struct link *l, const struct raft_conf *conf,
-                                struct raft_id joining)
+/* Its node is to have a replica of the group, as far as this leader's map says. */
+static bool wanted(const struct group *g, const struct link *l, struct raft_id joining)
 {
+    const struct node *n = g->node;
+    int pos = node_member_of(n, joining);
+
+    pos = pos >= 0 ? pos : node_member_by_addr(n, l->hello_peer);
+    return pos >= 0 && wire_map_places(&n->map, g->partition, (uint32_t)pos);
+}
+
+/* The one voter that the joining replica takes the place of: an earlier generation of its
+ * own, else the owner of its address, else one whose node is a member no more, else one whose node
+ * is not placed any more, the most silent first. Never two: each joiner replaces one; and never
+ * this leader, which hands over and is let go after that. 0: none. */
+static struct raft_id victim_of(const struct group *g, const struct link *l,
+                                const struct raft_conf *conf, struct raft_id joining)
+{
+    struct node *n = g->node;
     int slot = node_member_by_addr(n, l->hello_peer);
-    struct raft_id owner = {0}, stranger = {0};
+    struct raft_id owner = {0}, stranger = {0}, superfluous = {0};
+    uint64_t silence = 0;
 
     for (uint8_t i = 0; i < conf->voter_count; i++) {
         struct raft_id voter = conf->voters[i];
@@ -81,9 +98,16 @@ static struct raft_id victim_of(struct node *n, const struct link *l, const stru
             stranger = voter;
         } else if (slot >= 0 && node_member_of(n, voter) == slot) {
             owner = voter;
+        } else if (voter.n != g->self.n && node_move_superfluous(g, voter) &&
+                   raft_peer_silence_us(g->raft, voter, n->now.mono_us) >= silence) {
+            silence = raft_peer_silence_us(g->raft, voter, n->now.mono_us);
+            superfluous = voter;
         }
     }
-    return owner.n != 0 ? owner : stranger;
+    if (owner.n == 0) {
+        owner = stranger.n != 0 ? stranger : superfluous;
+    }
+    return owner;
 }
 
 static void drop_old_learners(struct raft_conf *c, struct raft_id joining)
@@ -104,7 +128,25 @@ static bool is_learner(const struct raft_conf *c, struct raft_id id)
     return raft_conf_has(c, id) && !raft_conf_is_voter(c, id);
 }
 
-/* The joint configuration in which the joining replica votes in place of its victim. */
+/* It has what the log held a short while ago, under whatever rate of writes [D 4.2.1]. */
+static bool caught_up(struct group *g, struct raft_id learner)
+{
+    struct node *n = g->node;
+    struct caught_up *c = &g->caught;
+    struct raft_index has = raft_match(g->raft, learner);
+    bool soon = c->id.n == learner.n && has.n >= c->goal.n &&
+                n->now.mono_us - c->since_us <= 2 * (uint64_t)JOIN_US;
+
+    if (has.n + CAUGHT_UP_ENTRIES >= raft_commit(g->raft).n || soon || PLANTED(JOINED_EARLY)) {
+        return true;
+    }
+    if (c->id.n != learner.n || has.n >= c->goal.n) {
+        *c = (struct caught_up){learner, raft_last(g->raft), n->now.mono_us};
+    }
+    return false;
+}
+
+/* The joint configuration in which the joining replica votes in place of its victim, if any. */
 static void swap_in(const struct raft_conf *now, struct raft_id victim, struct raft_id joining,
                     struct raft_conf *next)
 {
@@ -140,7 +182,7 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
 
     if (g == NULL || !node_group_leads(g) || !raft_conf_settled(g->raft) ||
         !node_group_trusted(g) || /* it has no snapshot to give */
-        !wire_id_eq(&j->member.node, &l->node) ||
+        !wanted(g, l, j->id) || !wire_id_eq(&j->member.node, &l->node) ||
         node_of_raft_id(j->id) != node_short_id(&l->node) || !node_writable(n)) {
         return;
     }
@@ -148,14 +190,15 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
     if (raft_conf_is_voter(now, j->id)) {
         return;
     }
-    victim = victim_of(n, l, now, j->id);
-    if (victim.n == 0) {
+    victim = victim_of(g, l, now, j->id);
+    if (victim.n == 0 && now->voter_count == RAFT_VOTERS_MAX) {
         return;
     }
     if (is_learner(now, j->id)) {
-        if (raft_match(g->raft, j->id).n + CAUGHT_UP_ENTRIES < raft_commit(g->raft).n) {
+        if (!caught_up(g, j->id)) {
             return; /* asked again while it catches up */
         }
+        SOMETIMES(victim.n == 0, "node_member: a group grows by one");
         swap_in(now, victim, j->id, &next);
     } else {
         next = *now;
@@ -204,6 +247,11 @@ void node_member_conf_applied(struct group *g, const struct raft_conf *conf, str
 
 /* ---- leadership ---- */
 
+static bool leaving(const struct node *n)
+{
+    return n->phase == NODE_PHASE_STOPPING || !node_writable(n);
+}
+
 /* The voter that node `pos` runs in this group, if it can lead now. */
 static bool can_lead(struct group *g, uint32_t pos, struct raft_id *out)
 {
@@ -235,25 +283,49 @@ bool node_member_can_leave(struct group *g)
             return true;
         }
     }
+    for (uint32_t pos = 0; pos < g->node->map.member_count; pos++) {
+        if (pos != g->node->self_pos && can_lead(g, pos, &to)) {
+            return true;
+        }
+    }
     return false;
 }
 
+static bool transfer(struct group *g, struct raft_id to)
+{
+    struct node *n = g->node;
+
+    g->leader_since_us = n->now.mono_us; /* asked again only after a while */
+    g->transfer_asked = true;
+    if (raft_transfer(g->raft, n->now.mono_us, to) != ERR_OK) {
+        return false;
+    }
+    node_group_mark(g);
+    return true;
+}
+
+/* To whom it is placed with first, if that one can lead; to_anyone: to another that is placed, or
+ * at last to any. */
 static bool hand_over(struct group *g, bool to_anyone)
 {
     struct node *n = g->node;
     const uint8_t *placed;
     uint32_t count = wire_map_row(&n->map, g->partition, &placed);
+    bool placed_only = node_move_superfluous(g, g->self) && !leaving(n);
     uint32_t tries = to_anyone ? count : 1;
     struct raft_id to;
 
     for (uint32_t r = 0; r < tries; r++) {
-        if (placed[r] != n->self_pos && can_lead(g, placed[r], &to)) {
-            g->leader_since_us = n->now.mono_us; /* asked again only after a while */
-            g->transfer_asked = true;
-            if (raft_transfer(g->raft, n->now.mono_us, to) == ERR_OK) {
-                node_group_mark(g);
-                return true;
-            }
+        if (placed[r] == n->self_pos && !to_anyone) {
+            return false;
+        }
+        if (placed[r] != n->self_pos && can_lead(g, placed[r], &to) && transfer(g, to)) {
+            return true;
+        }
+    }
+    for (uint32_t pos = 0; pos < n->map.member_count && to_anyone && !placed_only; pos++) {
+        if (pos != n->self_pos && can_lead(g, pos, &to) && transfer(g, to)) {
+            return true;
         }
     }
     return false;
@@ -261,7 +333,7 @@ static bool hand_over(struct group *g, bool to_anyone)
 
 void node_balance_tick(struct node *n)
 {
-    bool leave = n->phase == NODE_PHASE_STOPPING || !node_writable(n);
+    bool leave = leaving(n);
     uint32_t asked = 0;
 
     if (n->groups == NULL || (!leave && n->now.mono_us < n->balance_us)) {
@@ -276,7 +348,8 @@ void node_balance_tick(struct node *n)
             !raft_conf_settled(g->raft) || !node_group_trusted(g)) {
             continue;
         }
-        if (hand_over(g, leave) && !leave && ++asked == TRANSFERS_PER_ROUND) {
+        if (hand_over(g, leave || node_move_superfluous(g, g->self)) && !leave &&
+            ++asked == TRANSFERS_PER_ROUND) {
             return;
         }
     }

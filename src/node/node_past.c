@@ -107,7 +107,7 @@ static struct heard *heard_of(struct group *g, struct raft_id replica)
     return NULL;
 }
 
-/* A place for a node not heard of before: that of one which is a member no more, if need be. */
+/* A place for a node not heard of before: that of one which takes part no more, if need be. */
 static struct heard *heard_new(struct group *g)
 {
     for (uint8_t i = 0; i < g->heard_count; i++) {
@@ -115,7 +115,16 @@ static struct heard *heard_new(struct group *g)
             return &g->heard[i];
         }
     }
-    return g->heard_count < ARRAY_COUNT(g->heard) ? &g->heard[g->heard_count++] : NULL;
+    if (g->heard_count < ARRAY_COUNT(g->heard)) {
+        return &g->heard[g->heard_count++];
+    }
+    for (uint8_t i = 0; i < g->heard_count; i++) {
+        if (node_move_superfluous(g, g->heard[i].replica) &&
+            !(g->here && raft_conf_has(node_group_conf(g), g->heard[i].replica))) {
+            return &g->heard[i]; /* it was here once, and comes back under a new name if ever */
+        }
+    }
+    return NULL;
 }
 
 /* The run that wrote the last of the records: the newest that began with fewer. One that wrote

@@ -18,7 +18,8 @@ enum {
 /* Nothing leaves this replica's state any more: no answer, no checkpoint, no snapshot. */
 static void shut(struct group *g)
 {
-    node_apply_drop_pending(g, (struct raft_index){UINT64_MAX});
+    node_apply_drop_pending(g, (struct raft_index){UINT64_MAX},
+                            "this replica was overtaken by a snapshot");
     node_reads_overtaken(g, (struct raft_index){UINT64_MAX});
     node_checkpoint_abort(g);
     node_scrub_stop(g);

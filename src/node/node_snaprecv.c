@@ -76,6 +76,7 @@ static void begin(struct group *g, struct link *l, const struct wire_chunk *c)
                             .from = c->from,
                             .index = c->index,
                             .term = c->term,
+                            .total = c->total,
                             .conn = l->conn,
                             .store = node_group_store(g),
                             .last_progress_us = n->now.mono_us};
@@ -209,7 +210,7 @@ static void take_state(struct group *g, const struct group_blob *blob)
         g->clock.last = blob->last_stamp;
     }
     node_group_merge_members(n, blob);
-    node_apply_drop_pending(g, v->index);
+    node_apply_drop_pending(g, v->index, "this replica was overtaken by a snapshot");
     node_reads_overtaken(g, v->index);
     g->snap_ticket = g->install_ticket = v->install_ticket = wal_ticket(n->wal);
     node_checkpoint_retire(g, old_file);

@@ -51,6 +51,9 @@ static void read_next(struct group *g, struct snap_send *s)
             (uint64_t)n->cfg.snap_window * n->cfg.snap_piece_bytes) {
         return;
     }
+    if (!node_move_allowed(g, s->to, n->cfg.snap_piece_bytes)) {
+        return; /* tried again with the next tick */
+    }
     op = disk_ops_push(&n->ops, DISK_READ, DISK_LANE_BULK);
     op->token = s->read_token = node_token(DISK_USER_SEND_READ, g->partition, n->next_token++);
     op->offset = s->read_offset;
@@ -207,6 +210,7 @@ void node_snap_disk(struct group *g, const struct disk_done *done)
                             .term = s->term,
                             .sender_term = raft_term_now(g->raft),
                             .offset = s->read_offset,
+                            .total = s->bytes,
                             .last = s->read_offset + done->data.len >= s->bytes,
                             .bytes = done->data};
     mark = wire_begin(&l->now, WIRE_CHUNK);
@@ -265,6 +269,8 @@ void node_snap_send_tick(struct group *g)
         if (!node_group_leads(g) || g->node->now.mono_us - s->last_progress_us > PATIENCE_US ||
             (s->end_us != 0 && g->node->now.mono_us >= s->end_us)) {
             send_end(g, s, false);
+        } else {
+            read_next(g, s);
         }
     }
 }

@@ -133,10 +133,13 @@ struct loads {
     uint32_t replicas[RING_NODES_MAX], leads[RING_NODES_MAX];
 };
 
-/* Synod's bound: the fair share, rounded up. */
+/* Synod's bound of ring.c: 10 % above the share, but the share rounded up at least. */
 static bool over_bound(double load, double share)
 {
-    return load > ceil(share - 1e-6);
+    double bound =
+        fmax(floor(share * (100 + RING_EPSILON_PERCENT) / 100 + 1e-6), ceil(share - 1e-6));
+
+    return load > bound;
 }
 
 static void weigh_loads(const struct sim_ring_cluster *c, const struct sim_ring_shape *shape,

@@ -45,6 +45,7 @@ enum wire_type {
     WIRE_RECORDS = 13, /* how many log records my replicas have, durably */
     WIRE_FORGOT = 14,  /* your replica has said that it had more */
     WIRE_SWIM = 16,    /* one message of the membership. Only to those that said WIRE_GOSSIP */
+    WIRE_OUT = 17,     /* does my replica still take part? It does not */
 };
 /* Reserved; it joins the types above when nodes speak it. Until then such a frame is unknown. */
 enum { WIRE_PAXOS = 15 /* messages of the chain of maps */ };
@@ -131,8 +132,6 @@ MUST_USE enum err wire_get_reply(struct reader *r, struct wire_reply *p);
 enum wire_member_state {
     WIRE_MEMBER_UP,
     WIRE_MEMBER_DRAINING, /* its replicas go elsewhere, and no new ones come */
-    WIRE_MEMBER_LEAVING,  /* the same; when it has none, it is no member any more */
-    WIRE_MEMBER_AWAY,     /* the same, for it was dead too long; when it is back, it is up */
     WIRE_MEMBER_STATES
 };
 struct wire_member {
@@ -179,7 +178,7 @@ struct wire_chunk {
     uint64_t file;
     struct raft_index index;
     struct raft_term term, sender_term;
-    uint64_t offset;
+    uint64_t offset, total; /* bytes of the whole file */
     bool last;
     struct slice bytes;
 };
@@ -210,6 +209,19 @@ struct wire_join {
 };
 void wire_put_join(struct buf *b, const struct wire_join *j);
 MUST_USE enum err wire_get_join(struct slice payload, struct wire_join *j);
+
+/* A replica that may have been taken out asks any other; whoever knows that it is out answers. */
+struct wire_out {
+    uint32_t group;
+    bool answer;
+    struct raft_id id; /* whom it is about */
+    uint64_t asked;    /* the number of the question, back in its answer */
+    /* answer: as of this index, which is committed, the configuration is not joint and does not
+     * name it. Question: 0 */
+    struct raft_index index;
+};
+void wire_put_out(struct buf *b, const struct wire_out *o);
+MUST_USE enum err wire_get_out(struct slice payload, struct wire_out *o);
 
 struct wire_leader {
     uint32_t partition;

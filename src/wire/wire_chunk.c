@@ -10,6 +10,7 @@ void wire_put_chunk(struct buf *b, const struct wire_chunk *c)
     put_varint(b, c->term.n);
     put_varint(b, c->sender_term.n);
     put_varint(b, c->offset);
+    put_varint(b, c->total);
     put_u8(b, c->last ? 1 : 0);
     put_bytes(b, c->bytes);
 }
@@ -28,6 +29,7 @@ enum err wire_get_chunk(struct slice payload, struct wire_chunk *c)
     c->term.n = get_varint(&r);
     c->sender_term.n = get_varint(&r);
     c->offset = get_varint(&r);
+    c->total = get_varint(&r);
     last = get_u8(&r);
     c->last = last == 1;
     c->bytes = get_bytes(&r);

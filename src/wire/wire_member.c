@@ -134,6 +134,29 @@ enum err wire_get_join(struct slice payload, struct wire_join *j)
     return finish(&r);
 }
 
+void wire_put_out(struct buf *b, const struct wire_out *o)
+{
+    put_varint(b, o->group);
+    put_u8(b, o->answer ? 1 : 0);
+    put_u64le(b, o->id.n);
+    put_u64le(b, o->asked);
+    put_varint(b, o->index.n);
+}
+
+enum err wire_get_out(struct slice payload, struct wire_out *o)
+{
+    struct reader r = reader_of(payload.data, payload.len);
+    uint64_t group = get_varint(&r);
+    uint8_t answer = get_u8(&r);
+
+    o->group = (uint32_t)group;
+    o->answer = answer == 1;
+    o->id.n = get_u64le(&r);
+    o->asked = get_u64le(&r);
+    o->index.n = get_varint(&r);
+    return group > UINT32_MAX || answer > 1 ? ERR_BAD_INPUT : finish(&r);
+}
+
 void wire_put_refuse(struct buf *b, enum err code, const char *text)
 {
     put_u8(b, (uint8_t)code);

@@ -239,6 +239,9 @@ bool raft_conf_settled(const struct raft *r);                /* newest is commit
 /* The one that was in force at that index, which the log's snapshot does not exceed; perhaps
  * joint. For a snapshot of the state there [D 4.1, 5.1]. */
 const struct raft_conf *raft_conf_as_of(const struct raft *r, struct raft_index index);
+/* The newest index as of which a configuration known here names the replica; 0: none does, or only
+ * that from before the log. */
+struct raft_index raft_conf_named(const struct raft *r, struct raft_id id);
 /* Held entry at index, or NULL. Borrowed until the next call that changes r. */
 const struct raft_entry *raft_entry(const struct raft *r, struct raft_index index);
 /* Term at index, also at the compaction point; 0 when unknown. */

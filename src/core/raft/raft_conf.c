@@ -291,6 +291,16 @@ const struct raft_conf *raft_conf_as_of(const struct raft *r, struct raft_index 
     return &r->confs[at].conf;
 }
 
+struct raft_index raft_conf_named(const struct raft *r, struct raft_id id)
+{
+    for (uint32_t at = r->conf_count; at-- > 0;) {
+        if (raft_conf_has(&r->confs[at].conf, id)) {
+            return r->confs[at].index;
+        }
+    }
+    return (struct raft_index){0};
+}
+
 bool raft_conf_settled(const struct raft *r)
 {
     return raft_conf_last(r)->index.n <= r->commit.n && raft_conf_last(r)->conf.outgoing_count == 0;
