@@ -10,7 +10,8 @@ of the product.
 
 What runs of the simulator seldom or never show is found by a test that fails with the bug and
 passes without it (BY_TEST); where they never do, they are not run (docs/howto/sim.md says why).
-The bugs of a room that no node drives yet are hunted by the random test of the room (ROOM_TESTS).
+The bugs of some rooms are hunted by the random test of the room (ROOM_TESTS): it has more nodes and
+more time than a run of a cluster.
 """
 import concurrent.futures
 import os
@@ -27,7 +28,7 @@ BY_TEST = {
     "digest-left-out": ("store/store_test",),
 }
 NEVER_IN_A_RUN = {"learner-counts", "vote-unwritten"}
-# A program that takes the first seed and how many. A room that nodes have come to drive leaves.
+# A program that takes the first seed and how many.
 ROOM_TESTS = {
     "paxos": ("paxos/paxos_random_test", 20000),
     "swim": ("swim/swim_world_test", 20),

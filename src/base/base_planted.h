@@ -4,8 +4,8 @@
  * for it know any (meson -Dplanted=true; `./dev sim bugs`): there it is true while that one bug is
  * chosen. In all others it is the constant false, the code behind it vanishes, and the binary
  * has no trace of it. Most are bugs that other systems had; docs/howto/sim.md says which.
- * tools/bugs.py hunts them: in the simulator, or, in a room that no node drives yet, with the
- * room's own random test; its ROOM_TESTS says which rooms those are.
+ * tools/bugs.py hunts them: in the simulator, or, for some rooms, with the room's own
+ * random test; its ROOM_TESTS says which rooms those are.
  */
 #ifndef BASE_PLANTED_H
 #define BASE_PLANTED_H
@@ -77,6 +77,9 @@
       "a disk write of a snapshot given up vouches for the next one")                              \
     X(HALF_FRAME_KEPT, "half-frame-kept", "node",                                                  \
       "half a frame of an old connection is put before a new one's bytes")                         \
+    X(INCARNATION_FORGOTTEN, "incarnation-forgotten", "node",                                      \
+      "a restart begins below what the node said of itself before")                                \
+    X(VIEWS_UNCOMPARED, "views-uncompared", "node", "a link that comes up compares no views")      \
     X(TIME_FORGOTTEN, "time-forgotten", "node", "a new leader stamps earlier than its log")        \
     X(REJECT_LOST, "reject-lost", "wire", "a refused append arrives as an accepted one")           \
     X(ENTRY_TERMS, "entry-terms", "wire", "entries arrive with the term of their message")         \

@@ -206,7 +206,8 @@ struct node_troubles {
 struct node_troubles node_troubles(const struct node *n);
 /* The membership as this node sees it; NULL: no gossip, or no map yet. */
 const struct swim *node_swim(const struct node *n);
-struct node_gossip_counts { /* since the process started */
+struct swim_id node_swim_id(const struct node *n); /* this node's own */
+struct node_gossip_counts {                        /* since the process started */
     uint64_t packets_in, packets_out, packet_bytes_in, packet_bytes_out;
     uint64_t frames_in, frames_out, frame_bytes_out;
     uint64_t dropped_sealed;  /* packets that no key of this cluster opens, or changed */

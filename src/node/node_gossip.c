@@ -15,10 +15,12 @@
 #define META_INCARNATION "meta/incarnation"
 
 enum {
-    LOOK_US = 1000 * 1000,              /* at links, and at what to tell of oneself */
-    LOAD_US = 30 * 1000 * 1000,         /* a mere change of load is told no more often */
-    LINK_PATIENCE_US = 5 * 1000 * 1000, /* a link that is down for so long does not come back */
-    LEAVE_US_MAX = 1000 * 1000,         /* goodbyes take no longer */
+    LOOK_US = 1000 * 1000,      /* at links, and at what to tell of oneself */
+    LOAD_US = 30 * 1000 * 1000, /* a mere change of load is told no more often */
+    /* A link that is down for so many probes, and so long, does not come back by itself. */
+    LINK_PATIENCE_PROBES = 5,
+    LINK_PATIENCE_US_MIN = 2 * 1000 * 1000,
+    LEAVE_US_MAX = 1000 * 1000, /* goodbyes take no longer */
     RETRY_US = 1000 * 1000,
     META_VERSION = 1,
     META_WRITABLE = 1,
@@ -396,7 +398,7 @@ enum err node_gossip_boot(struct node *n, const struct disk_boot *boot, const ui
     nonces_begin(n->gossip, entropy);
     err = node_meta_read(boot, META_INCARNATION, &body, &repair, why);
     if (err == ERR_OK && body.len >= 8 && load_u64le(body.data) < SWIM_INCARNATION_MAX) {
-        n->gossip->limit = load_u64le(body.data);
+        n->gossip->limit = PLANTED(INCARNATION_FORGOTTEN) ? 0 : load_u64le(body.data);
     } else if (err != ERR_NOT_FOUND && err != ERR_VERSION) {
         /* It begins below what was said before, and the others tell it how far it must rise. */
         node_log(n, NODE_LOG_WARN,
@@ -472,7 +474,8 @@ void node_gossip_greet(struct node *n, struct link *l)
     struct gossip *g = n->gossip;
     struct swim_id id = swim_id_of(&l->node);
 
-    if (g == NULL || !g->speaks || l->greeted || !l->gossips || member_of(n, &id) < 0) {
+    if (g == NULL || !g->speaks || l->greeted || !l->gossips || member_of(n, &id) < 0 ||
+        PLANTED(VIEWS_UNCOMPARED)) {
         return;
     }
     l->greeted = true;
@@ -481,6 +484,13 @@ void node_gossip_greet(struct node *n, struct link *l)
 }
 
 /* ---- from time to time ---- */
+
+static uint64_t patience_us(const struct node *n)
+{
+    uint64_t us = LINK_PATIENCE_PROBES * n->cfg.gossip_probe_us;
+
+    return us > LINK_PATIENCE_US_MIN ? us : LINK_PATIENCE_US_MIN;
+}
 
 /* Packets of the member arrive and its link stays down: for those who would use it, it is not
  * there, and others must know. */
@@ -496,7 +506,7 @@ static void look_at_link(struct node *n, struct link *l)
     if (l->state == LINK_UP) {
         node_gossip_greet(n, l);
     } else if (l->packet_us > since + LOOK_US &&
-               /* not one that was on its way */ n->now.mono_us - since > LINK_PATIENCE_US) {
+               /* not one that was on its way */ n->now.mono_us - since > patience_us(n)) {
         swim_link_failed(g->swim, n->now.mono_us, &id, &g->fx);
     }
 }
@@ -627,6 +637,11 @@ bool node_gossip_unwell(const struct node *n, uint32_t pos)
 const struct swim *node_swim(const struct node *n)
 {
     return n->gossip == NULL ? NULL : n->gossip->swim;
+}
+
+struct swim_id node_swim_id(const struct node *n)
+{
+    return swim_id_of(&n->id);
 }
 
 struct node_gossip_counts node_gossip_counts(const struct node *n)

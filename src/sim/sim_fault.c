@@ -146,6 +146,8 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_STOP] = stop_one,
     [SIM_FAULT_MEMORY] = sim_rot_some,
     [SIM_FAULT_MASS_STOP] = sim_fault_mass_stop,
+    [SIM_FAULT_PACKETS] = sim_fault_packets,
+    [SIM_FAULT_STREAMS] = sim_fault_streams,
 };
 
 static void one_fault(struct sim_world *w, enum sim_fault fault, uint64_t name)

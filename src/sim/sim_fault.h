@@ -51,6 +51,8 @@ void sim_fault_one_way(struct sim_world *w);
 void sim_fault_clog(struct sim_world *w);
 void sim_fault_swizzle(struct sim_world *w);
 void sim_fault_slow_link(struct sim_world *w);
+void sim_fault_packets(struct sim_world *w);
+void sim_fault_streams(struct sim_world *w);
 void sim_fault_loss(struct sim_world *w);
 void sim_fault_narrow(struct sim_world *w);
 void sim_fault_slow_reader(struct sim_world *w);

@@ -251,6 +251,55 @@ void sim_fault_swizzle(struct sim_world *w)
     }
 }
 
+/* --- datagrams, or connections, alone --- */
+
+static void packets_again_event(struct sim_world *w, uint64_t from, uint64_t to)
+{
+    sim_net_link(&w->net, (uint32_t)from, (uint32_t)to)->packet_loss_ppm = 0;
+}
+
+void sim_fault_packets(struct sim_world *w)
+{
+    static const uint32_t rates[] = {100000, 300000, 700000, 1000000, 1000000};
+    uint32_t one = (uint32_t)prng_below(&w->rng, w->opt.hosts);
+    uint32_t ppm = rates[prng_below(&w->rng, ARRAY_COUNT(rates))];
+    uint64_t us = 2 * sim_fault_length_us(w), ways = prng_between(&w->rng, 1, 3);
+
+    sim_say(w, SIM_LOG_SHORT, "of the datagrams %s n%u, %u in a million are lost, for %s",
+            ways == 1   ? "to"
+            : ways == 2 ? "from"
+                        : "to and from",
+            one, ppm, sim_span(us).text);
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if ((ways & 1) != 0) {
+            sim_net_link(&w->net, i, one)->packet_loss_ppm = ppm;
+            sim_in(w, us, packets_again_event, i, one);
+        }
+        if ((ways & 2) != 0) {
+            sim_net_link(&w->net, one, i)->packet_loss_ppm = ppm;
+            sim_in(w, us, packets_again_event, one, i);
+        }
+    }
+}
+
+/* A firewall that lets datagrams through: of one node to all others, or to one of them. */
+void sim_fault_streams(struct sim_world *w)
+{
+    uint32_t one = (uint32_t)prng_below(&w->rng, w->opt.hosts);
+    uint32_t two = (uint32_t)prng_below(&w->rng, w->opt.hosts);
+    bool all = prng_chance(&w->rng, 1, 2);
+    uint64_t until_us = w->now_us + 2 * sim_fault_length_us(w);
+
+    sim_say(w, SIM_LOG_SHORT, "connections of n%u and %s carry nothing for %s, datagrams pass", one,
+            all ? "the others" : sim_who(two).text, sim_span(until_us - w->now_us).text);
+    for (uint32_t i = 0; i < w->opt.hosts; i++) {
+        if (i != one && (all || i == two)) {
+            sim_net_cut_streams(w, i, one, until_us);
+            sim_net_cut_streams(w, one, i, until_us);
+        }
+    }
+}
+
 /* --- links that work badly --- */
 
 static void unslow_event(struct sim_world *w, uint64_t from, uint64_t to)

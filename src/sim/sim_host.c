@@ -72,6 +72,7 @@ static void host_forget_process(struct sim_host *h)
         h->lanes[lane].count = 0;
     }
     h->ticket_count = 0;
+    h->packets_waiting = 0;
     h->ticket_issued = h->ticket_durable = 0;
     h->stage = SIM_STAGE_IDLE;
     h->next_turn_us = 0;
@@ -689,7 +690,7 @@ static bool run_effect(struct sim_world *w, struct sim_host *h, struct node_effe
         node_stopped(w, h, e);
         return false;
     case NODE_PACKET:
-        buf_free(&e->data); /* gossip is off: none is sent */
+        sim_packet_send(w, h, &e->to, &e->data);
         return true;
     }
     UNREACHABLE("node effect kind");
@@ -723,7 +724,23 @@ static void feed_disk(struct sim_host *h, const struct sim_input *in)
     node_disk_done(h->node, &done);
 }
 
-static void feed(struct sim_host *h, struct sim_input *in)
+/* Whatever changed on the way must be dropped, and nothing else. */
+static void feed_packet(struct sim_world *w, struct sim_host *h, const struct sim_input *in)
+{
+    struct swim_addr from = sim_packet_addr(in->place);
+    bool listens = node_swim(h->node) != NULL;
+    uint64_t before = node_gossip_counts(h->node).dropped_sealed, dropped;
+
+    node_packet(h->node, &from, in->data.data, in->data.len);
+    dropped = node_gossip_counts(h->node).dropped_sealed - before;
+    if (listens && in->harmed && dropped != 1) {
+        sim_found(w, "n%u takes a packet from n%u that has changed on its way", h->id, in->place);
+    } else if (!in->harmed && dropped != 0) {
+        sim_found(w, "n%u drops a packet from n%u that is as it was sent", h->id, in->place);
+    }
+}
+
+static void feed(struct sim_world *w, struct sim_host *h, struct sim_input *in)
 {
     switch (in->kind) {
     case SIM_IN_ACCEPTED:
@@ -747,6 +764,9 @@ static void feed(struct sim_host *h, struct sim_input *in)
         break;
     case SIM_IN_STOP:
         node_stop(h->node);
+        break;
+    case SIM_IN_PACKET:
+        feed_packet(w, h, in);
         break;
     }
     buf_free(&in->data);
@@ -801,9 +821,9 @@ static void run_node(struct sim_world *w, struct sim_host *h)
         struct sim_input *in = &h->taken.at[i];
 
         /* The node may have closed the connection meanwhile. */
-        if (in->kind == SIM_IN_DISK || in->kind == SIM_IN_STOP ||
+        if (in->kind == SIM_IN_DISK || in->kind == SIM_IN_STOP || in->kind == SIM_IN_PACKET ||
             sim_net_open(w, h, in->number, in->kind == SIM_IN_CLOSED)) {
-            feed(h, in);
+            feed(w, h, in);
         } else {
             buf_free(&in->data);
         }
@@ -821,6 +841,7 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     }
     check_troubles(w, h);
     sim_check_raft_turn(w, h);
+    sim_check_gossip_turn(w, h);
     sim_rot_turn(w, h);
 }
 
@@ -850,6 +871,7 @@ static void take_inputs(struct sim_host *h)
     CHECK(empty.count == 0);
     h->taken = h->inbox;
     h->inbox = empty;
+    h->packets_waiting = 0;
 }
 
 static void host_proceed(struct sim_world *w, struct sim_host *h)
@@ -927,6 +949,11 @@ static void host_config(struct sim_world *w, struct sim_host *h, struct node_con
     cfg->snap_window = w->opt.snap_window;
     cfg->digest_us = w->opt.digest_us;
     cfg->scrub_rest_us = w->opt.scrub_rest_us;
+    if (w->opt.gossip) {
+        cfg->packet_addr = sim_packet_addr(h->id);
+        cfg->gossip_probe_us = w->opt.gossip_probe_us;
+        cfg->gossip_suspicion = w->opt.gossip_suspicion;
+    }
 }
 
 /* The directory cannot be opened. Where its metadata was harmed, the node says what to do, and
@@ -976,6 +1003,7 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
     sim_say(w, SIM_LOG_SHORT, "n%u starts, with %lu bytes on its disk", h->id,
             sim_disk_bytes(&h->disk));
     sim_check_raft_started(w, h);
+    sim_check_gossip_started(w, h);
     sim_fault_started(w, h);
     schedule_turn(w, h, w->now_us + 1);
 }

@@ -20,14 +20,16 @@ enum sim_input_kind {
     SIM_IN_SENT,
     SIM_IN_DISK,
     SIM_IN_STOP,
+    SIM_IN_PACKET,
 };
 struct sim_input {
     enum sim_input_kind kind;
     enum node_conn_kind conn_kind;
     uint64_t number; /* the node's connection number; DISK: the token of the operation */
     size_t unsent;
-    struct buf data; /* RECEIVED; DISK: what was read */
-    uint32_t place;  /* ACCEPTED: where it comes from */
+    struct buf data; /* RECEIVED, PACKET; DISK: what was read */
+    uint32_t place;  /* ACCEPTED, PACKET: where it comes from */
+    bool harmed;     /* PACKET: it changed on the way */
     const char *reason;
     enum err err; /* DISK: and, of an error, its file */
     char *path;   /* owned; NULL: no error */
@@ -120,7 +122,8 @@ struct sim_host {
     uint64_t turn_delay_us; /* a busy machine reacts late */
     enum sim_stage stage;
     struct sim_inputs inbox, taken;
-    bool clock_read; /* planted: too early */
+    uint32_t packets_waiting; /* in its inbox */
+    bool clock_read;          /* planted: too early */
     struct node_time now;
     struct node_effects effects;
     size_t effect_pos;

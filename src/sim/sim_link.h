@@ -18,6 +18,9 @@ struct sim_link {
     uint64_t slow_us;            /* added while a fault lasts */
     uint64_t cut_since_us;       /* nothing gets through; 0: open */
     uint64_t cut_until_us;
+    struct prng packet_dice;  /* of datagrams alone: connections go on as without them */
+    uint32_t packet_loss_ppm; /* of the datagrams, beyond what is lost anyway */
+    bool packets_pass;        /* cut, but not for datagrams */
 };
 void sim_link_draw(struct sim_link *l, const struct sim_options *o, struct prng dice);
 /* Delay of a few bytes. calm: never more than base and spread. */

@@ -56,6 +56,7 @@ void sim_net_init(struct sim_world *w)
         for (unsigned to = 0; to < SIM_PLACES; to++) {
             sim_link_draw(&w->net.links[from][to], &w->opt,
                           sim_dice(w, SIM_FOR_LINK, sim_name(from, to)));
+            w->net.links[from][to].packet_dice = sim_dice(w, SIM_FOR_PACKET, sim_name(from, to));
         }
     }
 }
@@ -801,6 +802,7 @@ static void link_opens(struct sim_world *w, uint32_t from, uint32_t to)
     uint64_t cut_us = w->now_us - l->cut_since_us;
 
     l->cut_since_us = l->cut_until_us = 0;
+    l->packets_pass = false;
     for (uint32_t i = 0; i < w->net.live_count; i++) {
         const struct sim_conn *c = w->net.conns[w->net.live[i]];
 
@@ -833,6 +835,7 @@ void sim_net_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until
         }
     }
     l->cut_since_us = was_cut ? l->cut_since_us : w->now_us;
+    l->packets_pass = false;
     if (was_cut || !breaks) {
         return;
     }
@@ -848,6 +851,15 @@ void sim_net_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until
                        prng_between(&w->rng, 1000, NOTICE_US_MAX));
         }
     }
+}
+
+void sim_net_cut_streams(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until_us)
+{
+    struct sim_link *l = &w->net.links[from][to];
+    bool was_cut = sim_link_cut(l);
+
+    sim_net_cut(w, from, to, until_us, true);
+    l->packets_pass = !was_cut;
 }
 
 void sim_net_open_link(struct sim_world *w, uint32_t from, uint32_t to)
@@ -985,7 +997,7 @@ void sim_net_heal(struct sim_world *w)
             struct sim_link *l = &w->net.links[from][to];
 
             l->slow_us = 0;
-            l->loss_ppm = 0;
+            l->loss_ppm = l->packet_loss_ppm = 0;
             l->bytes_per_s = w->opt.bytes_per_s;
             l->busy_until_us = w->now_us;
             if (sim_link_cut(l)) {

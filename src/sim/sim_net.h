@@ -93,6 +93,8 @@ static inline struct sim_link *sim_net_link(struct sim_net *net, uint32_t from, 
 /* Nothing gets through until then, unless it is cut for longer already. breaks: one of two
  * connections over it does not survive; otherwise TCP outlives it and sends again. */
 void sim_net_cut(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until_us, bool breaks);
+/* The same for connections alone: datagrams get through, unless it is cut for them too. */
+void sim_net_cut_streams(struct sim_world *w, uint32_t from, uint32_t to, uint64_t until_us);
 /* It is open again at once, whatever it was cut for. */
 void sim_net_open_link(struct sim_world *w, uint32_t from, uint32_t to);
 /* A random established connection breaks. quiet: the ends may not notice for long. */

@@ -404,6 +404,18 @@ static void make_load_sane(struct sim_options *o, struct prng *p)
     }
 }
 
+/* Short intervals, or a run would be over before anybody is held dead. */
+static void draw_gossip(struct sim_options *o, struct prng *p)
+{
+    o->gossip = prng_chance(p, 7, 8);
+    o->gossip_probe_us = PICK(p, 200000, 200000, 500000, 1000000);
+    o->gossip_suspicion = (uint32_t)PICK(p, 2, 4, 4);
+    o->packet_drop_permille = (uint32_t)PICK(p, 0, 10, 100, 300);
+    o->packet_twice_permille = (uint32_t)PICK(p, 0, 10, 200);
+    o->packet_late_permille = (uint32_t)PICK(p, 0, 10, 200);
+    o->packet_harm_permille = (uint32_t)PICK(p, 0, 10, 100);
+}
+
 void sim_options_draw(struct sim_options *o)
 {
     struct prng p = {o->seed ^ 0x5ee0d5ee0dULL};
@@ -432,6 +444,7 @@ void sim_options_draw(struct sim_options *o)
     o->digest_us = PICK(&p, 100000, 500000, 2000000);
     o->scrub_rest_us = PICK(&p, 100000, 500000, 2000000);
     o->disk_copies = prng_chance(&p, 1, 3);
+    draw_gossip(o, &p);
     if (o->lease_reads && o->bug != SIM_BUG_CLOCKS_APART) {
         o->faults_drawn &= ~sim_fault_bit(SIM_FAULT_CLOCKS_APART); /* nothing is promised then */
     } else if (o->bug == SIM_BUG_CLOCKS_APART) {
@@ -457,6 +470,9 @@ static void put_product(const struct sim_options *o, struct buf *out)
     put_span(out, "election timeout", o->election_us_min);
     buf_printf(out, " to %s", sim_span(o->election_us_max).text);
     put_span(out, "request timeout", o->request_timeout_us);
+    if (o->gossip) {
+        put_span(out, "a probe every", o->gossip_probe_us);
+    }
     buf_printf(out, ", lease reads %s, segments of %u KiB, snapshot after %lu KiB of log",
                o->lease_reads ? "on" : "off", o->segment_bytes >> 10,
                o->checkpoint_log_bytes >> 10);
@@ -529,6 +545,11 @@ static void put_faults(const struct sim_options *o, struct buf *out)
     if (o->fault[SIM_FAULT_FRAMES]) {
         buf_printf(out, ", messages dropped %u, doubled %u, late %u of 1000",
                    o->frame_drop_permille, o->frame_twice_permille, o->frame_late_permille);
+    }
+    if (o->fault[SIM_FAULT_PACKETS] && o->gossip) {
+        buf_printf(out, ", datagrams dropped %u, doubled %u, late %u, damaged %u of 1000",
+                   o->packet_drop_permille, o->packet_twice_permille, o->packet_late_permille,
+                   o->packet_harm_permille);
     }
     buf_printf(out, "%s; faults:", o->faults_while_founding ? ", faults from the start" : "");
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {

@@ -82,7 +82,9 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_MASS_STOP, "mass-stop", "a clean stop of several or all at once")                  \
     X(SIM_FAULT_LEADER, "leader", "whoever just won an election is struck")                        \
     X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")                 \
-    X(SIM_FAULT_MEMORY, "memory", "a bit of a value in one replica's memory changes")
+    X(SIM_FAULT_MEMORY, "memory", "a bit of a value in one replica's memory changes")              \
+    X(SIM_FAULT_PACKETS, "packets", "datagrams are lost, doubled, reordered, damaged; alone")      \
+    X(SIM_FAULT_STREAMS, "streams", "connections carry nothing, and datagrams pass")
 #define SIM_FAULT_ENUM(id, name, what) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 static_assert(SIM_FAULT_COUNT <= 64, "a class is a bit of a mask");
@@ -138,6 +140,9 @@ struct sim_options {
     uint32_t append_bytes_max, inflight_bytes_max, inflight_count_max;
     uint32_t snap_chunk_bytes, snap_piece_bytes, snap_window;
     uint64_t digest_us, scrub_rest_us;
+    bool gossip;
+    uint64_t gossip_probe_us;
+    uint32_t gossip_suspicion;
     uint32_t value_bytes_max, pipeline_max;
     uint64_t think_us;
     uint64_t patience_us;   /* of those who only read, while things break; 0: that of all */
@@ -165,6 +170,8 @@ struct sim_options {
     uint32_t snapshot_permille;  /* of the operations on snapshot files */
     int64_t clock_base_ppm;      /* the slowest clock; the fastest is SIM_CLOCKS_APART_PPM faster */
     uint32_t frame_drop_permille, frame_twice_permille, frame_late_permille;
+    uint32_t packet_drop_permille, packet_twice_permille, packet_late_permille;
+    uint32_t packet_harm_permille;
     bool faults_while_founding;
 };
 /* Fill the drawn part from seed. */

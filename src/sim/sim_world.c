@@ -120,6 +120,7 @@ static void enter(struct sim_world *w, enum sim_phase phase)
         sim_fault_begin(w);
     } else if (phase == SIM_HEALING) {
         w->live.outsiders = 0;
+        w->gossip.healed_us = w->now_us;
         sim_fault_heal(w);
     }
     for (uint32_t i = 0; i < w->opt.clients; i++) {
@@ -190,6 +191,20 @@ static uint64_t reading_us(const struct sim_world *w)
                     8 * (w->opt.latency_us + w->opt.jitter_us));
 }
 
+/* Who is there is known to all; who asked for it may have to wait a little longer. */
+static void settled(struct sim_world *w)
+{
+    struct diag why = {0};
+    uint64_t passed = w->now_us - w->gossip.healed_us;
+
+    if (sim_check_gossip_agrees(w, &why)) {
+        enter(w, SIM_DONE);
+    } else if (passed > sim_check_gossip_bound_us(w)) {
+        sim_found(w, "liveness: views of the membership differ %lu ms after the last fault: %s",
+                  passed / 1000, why.text);
+    }
+}
+
 static uint64_t look(struct sim_world *w, uint64_t converged_since)
 {
     uint64_t passed = w->now_us - w->phase_since_us;
@@ -245,7 +260,7 @@ static uint64_t look(struct sim_world *w, uint64_t converged_since)
         return 0;
     case SIM_SETTLING:
         if (sim_check_raft_settled(w, &why)) {
-            enter(w, SIM_DONE);
+            settled(w);
         } else if (passed > sim_live_heal_bound_us(w)) {
             sim_found(w, "liveness: replicas do not become equal: %s", why.text);
         }
@@ -303,6 +318,7 @@ static void world_free(struct sim_world *w)
         sim_client_free(&w->clients[i]);
     }
     sim_net_free(&w->net);
+    sim_packets_free(&w->packets);
     sim_history_free(&w->history);
     sim_reply_free(&w->reply);
     sim_check_raft_free(&w->raft);

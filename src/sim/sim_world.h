@@ -3,6 +3,7 @@
 #define SIM_WORLD_H
 #include "base/base_hash.h"
 #include "base/base_mem.h"
+#include "sim/sim_check_gossip.h"
 #include "sim/sim_check_raft.h"
 #include "sim/sim_client.h"
 #include "sim/sim_fault_memory.h"
@@ -12,6 +13,7 @@
 #include "sim/sim_live.h"
 #include "sim/sim_net.h"
 #include "sim/sim_options.h"
+#include "sim/sim_packet.h"
 #include "sim/sim_queue.h"
 #include "sim/sim_record.h"
 #include "sim/sim_story.h"
@@ -38,6 +40,7 @@ enum sim_purpose {
     SIM_FOR_FAULT,
     SIM_FOR_STRIKE,
     SIM_FOR_HEAL,
+    SIM_FOR_PACKET,
 };
 
 /* A leader was left with one other; the one after it was left with that leader. */
@@ -58,11 +61,13 @@ struct sim_world {
     uint64_t healthy_since_us; /* operations called later must succeed; 0: not yet */
     struct sim_host hosts[SIM_HOSTS_MAX];
     struct sim_net net;
+    struct sim_packets packets;
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_history history;
     struct sim_reply reply;                /* the one being read */
     int64_t wall_offset_ms[SIM_HOSTS_MAX]; /* as the history has it */
     struct sim_raft_check raft;
+    struct sim_gossip_check gossip;
     struct sim_harm harm;
     struct sim_live live;
     struct sim_rots rots;

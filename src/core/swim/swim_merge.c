@@ -194,7 +194,8 @@ static void settle_self(struct swim *s, struct swim_effects *fx)
         swim_effect_add(fx, SWIM_PERSIST)->u.limit = s->asked;
     }
     if (s->wanted > s->durable && !PLANTED(SWIM_SPEAKS_EARLY)) {
-        SOMETIMES(s->speaking, "swim: a refutation waited for the disk");
+        SOMETIMES_RARE(s->speaking, "swim: a refutation waited for the disk", MARK_NOT_DUE,
+                       "32 refutations while one write takes; test/trace/swim/restart.txt");
         return;
     }
     s->speaking = true;
@@ -286,7 +287,9 @@ static void merge_self(struct swim *s, const struct swim_record *r, struct swim_
         /* I have not said this: a former life has, whose limit was lost with its disk; or a twin
          * does, that was started from a copy of my disk. With it this goes on for ever, so it
          * has a pace. */
-        SOMETIMES(true, "swim: an incarnation of a forgotten life came back");
+        SOMETIMES_RARE(true, "swim: an incarnation of a forgotten life came back", 20000,
+                       "both files of the limit are harmed, or an image older than the last start "
+                       "comes back");
         if (s->now_us >= s->conflict_at_us) {
             s->conflict_at_us = s->now_us + s->cfg.probe_us;
             s->stats.conflicts++;
