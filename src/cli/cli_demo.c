@@ -28,7 +28,7 @@ struct child {
 };
 struct demo {
     int nodes, port;
-    const char *dir, *io, *poll_us, *log_level;
+    const char *dir, *io, *poll_us, *log_level, *gossip_key;
     struct child child[NODES_MAX];
     char found[NODES_MAX * 24];
     sigset_t before; /* the signal mask to give to the children */
@@ -39,6 +39,7 @@ static int usage(FILE *to, int status)
     (void)fprintf(
         to, "usage: synod demo [--nodes N] [--dir DIR] [--port BASE] [--io HOW] [--poll-us N] "
             "[--log-level L]\n"
+            "                  [--gossip-key FILE]\n"
             "  N nodes (default 3) on 127.0.0.1:BASE, BASE+1, ... (default 7001), data in DIR\n"
             "  (default ./synod-demo), which a later start finds again; Ctrl-C stops all\n");
     return status;
@@ -77,7 +78,8 @@ static int parse(struct demo *d, int argc, char **argv)
         }
         if (strcmp(flag, "--nodes") != 0 && strcmp(flag, "--dir") != 0 &&
             strcmp(flag, "--port") != 0 && strcmp(flag, "--io") != 0 &&
-            strcmp(flag, "--poll-us") != 0 && strcmp(flag, "--log-level") != 0) {
+            strcmp(flag, "--poll-us") != 0 && strcmp(flag, "--log-level") != 0 &&
+            strcmp(flag, "--gossip-key") != 0) {
             (void)fprintf(stderr, "synod: unknown flag %s\n", flag);
             return 1 + usage(stderr, 2);
         }
@@ -100,6 +102,8 @@ static int parse(struct demo *d, int argc, char **argv)
             d->io = value;
         } else if (strcmp(flag, "--poll-us") == 0) {
             d->poll_us = value;
+        } else if (strcmp(flag, "--gossip-key") == 0) {
+            d->gossip_key = value;
         } else {
             d->log_level = value;
         }
@@ -171,7 +175,7 @@ static bool same_as_before(const struct demo *d)
 static _Noreturn void child_run(const struct demo *d, int k, pid_t parent)
 {
     char listen[32], data[PATH_BYTES], log[PATH_BYTES];
-    const char *argv[16] = {"synod", "server", "--listen", listen, "--dir", data};
+    const char *argv[20] = {"synod", "server", "--listen", listen, "--dir", data};
     int argc = 6, fd;
 
     (void)setpgid(0, 0); /* a Ctrl-C is for the parent, which tells the children */
@@ -205,6 +209,10 @@ static _Noreturn void child_run(const struct demo *d, int k, pid_t parent)
     if (d->log_level != NULL) {
         argv[argc++] = "--log-level";
         argv[argc++] = d->log_level;
+    }
+    if (d->gossip_key != NULL) {
+        argv[argc++] = "--gossip-key";
+        argv[argc++] = d->gossip_key;
     }
     (void)execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
     (void)fprintf(stderr, "synod: cannot start a node: %s\n", strerror(errno));

@@ -1,4 +1,5 @@
-/* The membership in words and numbers: a section of INFO, and SYNOD MEMBERS. */
+/* The membership in words and numbers: a section of INFO, SYNOD MEMBERS and SYNOD
+ * KEYS. */
 #include "node/node_gossip.h"
 
 #include <stdio.h>
@@ -110,4 +111,25 @@ void node_gossip_members(const struct node *n, struct buf *b)
         put_state(n, i, b);
         buf_printf(b, "\n");
     }
+}
+
+/* Never a key: who may ask here need not know what is sent. [docs/howto/gossip-keys.md] */
+void node_gossip_keys(const struct node *n, struct buf *b)
+{
+    const struct gossip *g = n->gossip;
+
+    if (g == NULL || g->ring == NULL) {
+        buf_printf(b, "no keys: %s\n",
+                   g == NULL ? "this node does not gossip" : "there is no map yet");
+        return;
+    }
+    for (uint32_t i = 0; i < seal_ring_count(g->ring); i++) {
+        buf_printf(b, "key %u fingerprint %08x %s, opened %llu packets\n", i + 1,
+                   seal_ring_fingerprint(g->ring, i), i == 0 ? "seals and opens" : "opens",
+                   U(seal_ring_opened(g->ring, i)));
+    }
+    buf_printf(b, "%s; packets that none of them opened: %llu\n",
+               g->keys.count > 0 ? "configured"
+                                 : "made of the cluster's id, which is no secret (--gossip-key)",
+               U(g->counts.dropped_sealed));
 }

@@ -10,6 +10,7 @@
 
 #include "base/base_hash.h"
 #include "base/base_mem.h"
+#include "node/node_mapplan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,17 +302,10 @@ static int member_order(const void *a, const void *b)
 /* Members are complete: place the partitions and write the map. */
 static void found_with(struct node *n, struct wire_map map)
 {
-    struct ring_node nodes[NODE_MEMBERS_MAX] = {0};
-    struct ring_placement *placed = mem_alloc(n->cfg.partitions * sizeof *placed);
     struct diag why = {0};
     enum err err;
 
     qsort(map.members, map.member_count, sizeof map.members[0], member_order);
-    for (uint32_t i = 0; i < map.member_count; i++) {
-        nodes[i] = (struct ring_node){.id = node_short_id(&map.members[i].node),
-                                      .weight = map.members[i].weight,
-                                      .zone = map.members[i].zone};
-    }
     map.epoch = 1;
     map.partitions = n->cfg.partitions;
     map.replicas = n->cfg.replicas;
@@ -319,23 +313,12 @@ static void found_with(struct node *n, struct wire_map map)
     store_u64le(map.cluster.b + 8, prng_next(&n->rng));
     map.placement = mem_alloc((size_t)map.partitions * map.replicas);
     memset(map.placement, WIRE_NOBODY, (size_t)map.partitions * map.replicas);
-    err = ring_place(nodes, map.member_count, map.partitions, map.replicas, placed, &why);
+    err = node_map_replan(&map, &why);
     if (err != ERR_OK) {
-        mem_free(placed);
         wire_map_free(&map);
         node_fail(n, err, &why);
         return;
     }
-    for (uint32_t p = 0; p < map.partitions; p++) {
-        for (uint32_t r = 0; r < placed[p].count; r++) {
-            for (uint32_t i = 0; i < map.member_count; i++) {
-                if (nodes[i].id == placed[p].replica[r]) {
-                    map.placement[p * map.replicas + r] = (uint8_t)i;
-                }
-            }
-        }
-    }
-    mem_free(placed);
     node_map_choose_council(&map);
     node_found_adopt(n, map);
 }

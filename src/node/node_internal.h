@@ -796,6 +796,7 @@ bool node_gossip_unwell(const struct node *n, uint32_t pos);
 /* node_cmd_gossip.c */
 void node_gossip_info(const struct node *n, struct buf *b);
 void node_gossip_members(const struct node *n, struct buf *b);
+void node_gossip_keys(const struct node *n, struct buf *b);
 
 /* node_scrub.c */
 void node_scrub_tick(struct node *n);

@@ -1,6 +1,7 @@
 #include "node/node_mapchange.h"
 
 #include "base/base_bytes.h"
+#include "node/node_mapplan.h"
 
 #include <stdio.h>
 
@@ -190,6 +191,17 @@ static enum node_change_verdict apply(struct wire_map *next, const struct node_c
         return of_member(next, change, why);
     case NODE_CHANGE_COUNCIL:
         return NODE_CHANGE_IS_SO;
+    case NODE_CHANGE_DRAIN:
+    case NODE_CHANGE_LEAVE:
+    case NODE_CHANGE_AWAY:
+    case NODE_CHANGE_RETURN:
+    case NODE_CHANGE_REMOVE:
+    case NODE_CHANGE_FORGET:
+    case NODE_CHANGE_WEIGH:
+    case NODE_CHANGE_ZONE:
+    case NODE_CHANGE_REBALANCE:
+    case NODE_CHANGE_REPLICAS:
+        return node_mapplan(next, change, why);
     }
     UNREACHABLE("change of the map");
 }
@@ -228,6 +240,16 @@ void node_mapchange_text(const struct node_change *change, char out[80])
         [NODE_CHANGE_READDRESS] = "new address",
         [NODE_CHANGE_RENEW] = "new acceptor id of",
         [NODE_CHANGE_COUNCIL] = "council",
+        [NODE_CHANGE_DRAIN] = "draining of",
+        [NODE_CHANGE_LEAVE] = "leaving of",
+        [NODE_CHANGE_AWAY] = "placing elsewhere what is on the dead",
+        [NODE_CHANGE_RETURN] = "return of",
+        [NODE_CHANGE_REMOVE] = "removal of",
+        [NODE_CHANGE_FORGET] = "forgetting of",
+        [NODE_CHANGE_WEIGH] = "weight of",
+        [NODE_CHANGE_ZONE] = "zone of",
+        [NODE_CHANGE_REBALANCE] = "rebalance",
+        [NODE_CHANGE_REPLICAS] = "number of replicas",
     };
 
     (void)snprintf(out, 80, "%s%s%.50s", words[change->kind],

@@ -15,10 +15,24 @@ enum node_change_kind {
     NODE_CHANGE_READDRESS, /* member.node is reached at member.peer_addr and client_addr */
     NODE_CHANGE_RENEW,     /* member.node takes part in deciding under member.paxos */
     NODE_CHANGE_COUNCIL, /* nothing but what each change does: the council that fits the members */
+    /* Of member.node, and the placement is planned anew (node_mapplan.h): */
+    NODE_CHANGE_DRAIN,  /* its replicas go elsewhere, and it stays a member */
+    NODE_CHANGE_LEAVE,  /* the same; when it has none, NODE_CHANGE_REMOVE is due */
+    NODE_CHANGE_AWAY,   /* the same, for it was dead too long; only of a member that is up */
+    NODE_CHANGE_RETURN, /* none of these: it is up */
+    NODE_CHANGE_REMOVE, /* it leaves and nothing is placed on it: it is no member any more */
+    NODE_CHANGE_FORGET, /* it is no member any more, at once; refused where it alone has something
+                         */
+    NODE_CHANGE_WEIGH,  /* its capacity is member.weight */
+    NODE_CHANGE_ZONE,   /* it is in member.zone */
+    /* Of no member: */
+    NODE_CHANGE_REBALANCE, /* everybody is to have its share */
+    NODE_CHANGE_REPLICAS,  /* so many replicas of each partition are wanted */
 };
 struct node_change {
     enum node_change_kind kind;
     struct wire_member member;
+    uint32_t replicas;
 };
 enum node_change_verdict {
     NODE_CHANGE_NEXT,    /* *next is the map to be proposed; the caller frees it */

@@ -83,6 +83,8 @@ enum err port_create(const struct port_config *cfg, struct port_dir *d, struct p
     *out = NULL;
     p->dir = d;
     p->next_conn = 1;
+    p->reload = cfg->reload;
+    p->reload_arg = cfg->reload_arg;
     p->poll = (struct port_poll){.most_us = cfg->poll_us, .mean_us = cfg->poll_us};
     p->next_deadline_us = UINT64_MAX;
     p->started_ms = now.wall_ms;
@@ -173,16 +175,27 @@ const char *port_io_note(const struct port *p)
     return p->io_note;
 }
 
-void port_request_stop(struct port *p)
+/* Both may run in a signal handler. */
+static void request(struct port *p, atomic_uint *which)
 {
     uint64_t one = 1;
     int saved = errno;
 
-    atomic_fetch_add_explicit(&p->stop_requests, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(which, 1, memory_order_relaxed);
     if (write(p->wake_fd, &one, sizeof one) < 0) {
         errno = saved; /* it is full: awake already */
     }
     errno = saved;
+}
+
+void port_request_stop(struct port *p)
+{
+    request(p, &p->stop_requests);
+}
+
+void port_request_reload(struct port *p)
+{
+    request(p, &p->reload_requests);
 }
 
 void port_on_wake(struct port *p)
@@ -330,6 +343,18 @@ static void tell_stop(struct port *p)
     }
 }
 
+static void tell_reload(struct port *p)
+{
+    unsigned requests = atomic_load_explicit(&p->reload_requests, memory_order_relaxed);
+
+    if (requests != p->reloads_done) { /* several that came together are one */
+        p->reloads_done = requests;
+        if (p->reload != NULL) {
+            p->reload(p->node, p->reload_arg);
+        }
+    }
+}
+
 static uint64_t timeout_us(const struct port *p, uint64_t now)
 {
     uint64_t at = node_deadline_us(p->node);
@@ -368,6 +393,7 @@ static void feed(struct port *p, struct node_time now, struct port_item *items)
     }
     p->event_count = 0;
     port_conn_tell_sent(p);
+    tell_reload(p);
     tell_stop(p);
     if (p->now_us >= p->next_tick_us || p->now_us >= node_deadline_us(p->node)) {
         node_tick(p->node);

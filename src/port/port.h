@@ -6,7 +6,7 @@
  * thread per lane, in order [docs/decisions/0004-io.md].
  *
  * Owner: the thread that calls port_create and port_run; only port_request_stop
- * may be called from elsewhere, and from a signal handler.
+ * and port_request_reload may be called from elsewhere, and from a signal handler.
  */
 #ifndef PORT_H
 #define PORT_H
@@ -48,6 +48,10 @@ struct port_config {
     const char *peer_listen;
     uint32_t maxclients; /* sizes the limit of open files */
     uint64_t poll_us;    /* under load, look for work this long before sleeping; 0: never */
+    /* Called inside a turn after port_request_reload, to read again what may have changed and
+     * tell n. It may read a small file. NULL: nothing is read again. */
+    void (*reload)(struct node *n, void *arg);
+    void *reload_arg;
 };
 struct port;
 /* Bind, listen, start the backend and the disk lanes; nothing is accepted yet.
@@ -66,6 +70,8 @@ MUST_USE enum err port_packet_addr(const struct port *p, const char *addr, struc
                                    struct diag *why);
 /* Ask for a clean stop. Async-signal-safe. */
 void port_request_stop(struct port *p);
+/* Ask for the reload of port_config. Async-signal-safe. */
+void port_request_reload(struct port *p);
 const char *port_io_name(const struct port *p); /* "uring" or "epoll" */
 /* Why io_uring was not taken although `auto` prefers it; "" when it was. */
 const char *port_io_note(const struct port *p);

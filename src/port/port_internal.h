@@ -306,8 +306,10 @@ struct port {
     struct port_listener listener[PORT_LISTENERS];
     struct port_packets packets;
     int wake_fd, spare_fd;
-    atomic_uint stop_requests;
-    unsigned stops_told;
+    atomic_uint stop_requests, reload_requests;
+    unsigned stops_told, reloads_done;
+    void (*reload)(struct node *n, void *arg);
+    void *reload_arg;
     uint64_t stop_deadline_us;
     uint64_t turn, now_us, next_tick_us, next_gauges_us, next_deadline_us;
     uint64_t next_conn; /* odd */

@@ -14,6 +14,7 @@ enum { VERSION = 1 };
 struct seal_key {
     uint8_t hint;
     uint32_t fingerprint;
+    uint64_t opened;
     EVP_CIPHER_CTX *seal, *open; /* the key is set; a packet sets the nonce */
 };
 struct seal_ring {
@@ -149,6 +150,12 @@ uint32_t seal_ring_fingerprint(const struct seal_ring *r, uint32_t i)
     return r->key[i].fingerprint;
 }
 
+uint64_t seal_ring_opened(const struct seal_ring *r, uint32_t i)
+{
+    CHECK(i < r->count);
+    return r->key[i].opened;
+}
+
 /* --- packets --- */
 
 /* Nonce, then what is authenticated without being in the ciphertext. */
@@ -221,6 +228,7 @@ enum err seal_open(struct seal_ring *r, struct slice associated, struct slice pa
         }
         if (opens(r->key[i].open, associated, packet, out->data + out->len)) {
             out->len += packet.len - SEAL_OVERHEAD_BYTES;
+            r->key[i].opened++;
             return ERR_OK;
         }
         err = ERR_REFUSED;

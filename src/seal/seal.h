@@ -75,6 +75,8 @@ void seal_ring_destroy(struct seal_ring *r); /* NULL is allowed */
 uint32_t seal_ring_count(const struct seal_ring *r);
 /* Of key number i; the first is the one that seals. */
 uint32_t seal_ring_fingerprint(const struct seal_ring *r, uint32_t i);
+/* Packets that it opened since the ring was made: whether anybody still seals with it. */
+uint64_t seal_ring_opened(const struct seal_ring *r, uint32_t i);
 
 /* Append the sealed packet to out: plain.len + SEAL_OVERHEAD_BYTES, at most
  * SEAL_PACKET_BYTES_MAX. plain must not lie in out. */

@@ -2,10 +2,9 @@
 #include "server/server.h"
 
 #include "base/base_mem.h"
+#include "server/server_file.h"
 #include "server/server_options.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -36,13 +35,25 @@ static void on_stop_signal(int number)
     }
 }
 
+static void on_reload_signal(int number)
+{
+    struct port *p = atomic_load(&signalled);
+
+    (void)number;
+    if (p != NULL) { /* otherwise everything is being read anyway */
+        port_request_reload(p);
+    }
+}
+
 static void signals_init(void)
 {
     struct sigaction stop = {.sa_handler = on_stop_signal};
+    struct sigaction reload = {.sa_handler = on_reload_signal, .sa_flags = SA_RESTART};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     (void)sigaction(SIGTERM, &stop, NULL);
     (void)sigaction(SIGINT, &stop, NULL);
+    (void)sigaction(SIGHUP, &reload, NULL);
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
@@ -55,25 +66,8 @@ static int fail(const struct diag *why, int status)
 static enum err read_config(struct server_options *o, struct diag *why)
 {
     struct buf text = {0};
-    int fd = open(o->config_file, O_RDONLY | O_CLOEXEC);
-    enum err err = ERR_OK;
-    ssize_t n = 1;
+    enum err err = server_file_read("--config", o->config_file, CONFIG_BYTES_MAX, &text, why);
 
-    if (fd < 0) {
-        diag_set(why, "cannot open --config %s: %s", o->config_file, strerror(errno));
-        return ERR_BAD_ARGUMENT;
-    }
-    while (n > 0 && text.len < CONFIG_BYTES_MAX) {
-        buf_reserve(&text, 65536);
-        n = read(fd, text.data + text.len, 65536);
-        text.len += n > 0 ? (size_t)n : 0;
-    }
-    if (n != 0) {
-        diag_set(why, "cannot read --config %s: %s", o->config_file,
-                 n < 0 ? strerror(errno) : "larger than 1 MiB");
-        err = ERR_BAD_ARGUMENT;
-    }
-    (void)close(fd);
     if (err == ERR_OK) {
         err = server_options_text(o, o->config_file, buf_slice(&text), why);
     }
@@ -95,23 +89,62 @@ static void print_help(void)
     buf_free(&out);
 }
 
+/* What SIGHUP does. A file that cannot be used changes nothing. */
+static void reload(struct node *n, void *arg)
+{
+    const struct server_options *o = arg;
+    struct seal_keys keys;
+    struct diag why;
+
+    if (o->gossip_key[0] == '\0') {
+        port_log(NODE_LOG_INFO, "nothing to read again: there is no --gossip-key");
+    } else if (server_keys_read(o->gossip_key, &keys, &why) != ERR_OK) {
+        port_log(NODE_LOG_ERROR, "the keys stay as they were reason=\"%s\"", why.text);
+    } else {
+        node_packet_keys(n, &keys);
+        port_log(NODE_LOG_INFO, "the keys were read again count=%u seals=%08x", keys.count,
+                 seal_fingerprint(keys.key[0]));
+        seal_keys_wipe(&keys);
+    }
+}
+
+static enum err open_node(struct port *p, const struct server_options *o,
+                          const struct disk_boot *boot, struct node **out, struct diag *why)
+{
+    struct node_config cfg = o->node;
+    struct seal_keys keys = {0};
+    uint8_t entropy[32];
+    enum err err = ERR_OK;
+
+    if (o->gossip_key[0] != '\0') {
+        err = server_keys_read(o->gossip_key, &keys, why);
+    }
+    if (err == ERR_OK) {
+        err = port_entropy(entropy, why);
+    }
+    if (err == ERR_OK && port_packet_addr(p, cfg.peer_addr, &cfg.packet_addr, why) != ERR_OK) {
+        port_log(NODE_LOG_WARN, "this node does not gossip until it is started again reason=\"%s\"",
+                 why->text);
+    }
+    if (err == ERR_OK) {
+        err = node_open(&cfg, boot, port_now(), entropy, out, why);
+    }
+    if (err == ERR_OK && keys.count > 0) {
+        node_packet_keys(*out, &keys);
+    }
+    seal_wipe(entropy, sizeof entropy);
+    seal_keys_wipe(&keys);
+    return err;
+}
+
 static enum err run(struct port *p, struct port_dir *d, const struct server_options *o,
                     struct diag *why)
 {
     struct disk_boot boot = port_dir_boot(d);
     struct node *n = NULL;
-    uint8_t entropy[32];
     char id[41];
-    struct node_config cfg = o->node;
-    enum err err = port_entropy(entropy, why);
+    enum err err = open_node(p, o, &boot, &n, why);
 
-    if (port_packet_addr(p, cfg.peer_addr, &cfg.packet_addr, why) != ERR_OK) {
-        port_log(NODE_LOG_WARN, "this node does not gossip until it is started again reason=\"%s\"",
-                 why->text);
-    }
-    if (err == ERR_OK) {
-        err = node_open(&cfg, &boot, port_now(), entropy, &n, why);
-    }
     if (err != ERR_OK) {
         return err;
     }
@@ -166,7 +199,7 @@ int server_main(int argc, char **argv)
     }
     port_log_level(o.log_level);
     signals_init();
-    cfg = (struct port_config){o.io, o.listen, o.peer, o.node.maxclients, o.poll_us};
+    cfg = (struct port_config){o.io, o.listen, o.peer, o.node.maxclients, o.poll_us, reload, &o};
     err = port_dir_open(o.dir, &dir, &why);
     if (err == ERR_OK) {
         err = port_create(&cfg, dir, &port, &why);

@@ -103,6 +103,11 @@ static bool set_config(struct server_options *o, const char *v)
     return copy(o->config_file, sizeof o->config_file, v);
 }
 
+static bool set_gossip_key(struct server_options *o, const char *v)
+{
+    return copy(o->gossip_key, sizeof o->gossip_key, v);
+}
+
 static bool set_seeds(struct server_options *o, const char *v, enum node_start start)
 {
     struct node_config *n = &o->node;
@@ -225,6 +230,8 @@ static const struct row rows[] = {
     {"bootstrap", NULL, set_bootstrap, "yes or no", "found a cluster of this node alone"},
     {"join", "LIST", set_join, "HOST:PORT,HOST:PORT,... without repetition",
      "take the place of a lost member: --peer addresses of members that live"},
+    {"gossip-key", "FILE", set_gossip_key, "a file name of at most 255 characters",
+     "keys of the packets between nodes, one a line, the first seals; SIGHUP reads it again"},
     {"io", "HOW", set_io, "auto, uring or epoll", "how to talk to the kernel; default auto"},
     {"poll-us", "N", set_poll, "a number of 0..10000",
      "under load, look for work this many microseconds before sleeping; default 200; 0: never"},

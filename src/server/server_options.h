@@ -13,6 +13,7 @@ struct server_options {
     char peer[NODE_ADDR_MAX];      /* default: listen's host, port + 10000 */
     char advertise[NODE_ADDR_MAX]; /* default: listen */
     char config_file[256];
+    char gossip_key[256]; /* a file; "": the keys are made of the cluster's id */
     enum port_io io;
     uint32_t poll_us;
     enum node_log_level log_level;

@@ -10,11 +10,10 @@
 
 const char *sim_ring_placer_name(enum sim_ring_placer placer)
 {
-    static const char *const names[] = {[SIM_RING_SYNOD] = "synod",
-                                        [SIM_RING_JUMP] = "jump",
-                                        [SIM_RING_RENDEZVOUS] = "rendezvous",
-                                        [SIM_RING_KETAMA] = "ketama",
-                                        [SIM_RING_IDEAL] = "ideal"};
+    static const char *const names[] = {
+        [SIM_RING_SYNOD] = "synod",   [SIM_RING_AFRESH] = "afresh",
+        [SIM_RING_JUMP] = "jump",     [SIM_RING_RENDEZVOUS] = "rendezvous",
+        [SIM_RING_KETAMA] = "ketama", [SIM_RING_IDEAL] = "ideal"};
 
     CHECK(placer < SIM_RING_PLACERS);
     return names[placer];
@@ -28,7 +27,7 @@ void sim_ring_join(struct sim_ring_cluster *c, uint64_t random, uint32_t weight,
 
     CHECK(c->nodes < RING_NODES_MAX);
     CHECK(serial < SIM_RING_SERIALS);
-    c->node[c->nodes++] = (struct ring_node){random << 16 | serial, weight, zone};
+    c->node[c->nodes++] = (struct ring_node){random << 16 | serial, weight, zone, false};
     for (uint32_t i = 0; i < weight; i++) {
         c->bucket[c->buckets++] = (uint16_t)serial;
     }
@@ -234,21 +233,34 @@ static void place_ketama(const struct sim_ring_cluster *c, const struct sim_ring
     mem_free(point);
 }
 
-bool sim_ring_place(const struct sim_ring_cluster *c, const struct sim_ring_shape *shape,
-                    enum sim_ring_placer placer, struct ring_placement *out, struct diag *why)
+static MUST_USE bool place_synod(const struct sim_ring_scene *scene,
+                                 const struct ring_placement *present, struct ring_placement *out,
+                                 struct diag *why)
+{
+    const struct ring_wish wish = {.node = scene->cluster->node,
+                                   .nodes = scene->cluster->nodes,
+                                   .partitions = scene->shape->partitions,
+                                   .replicas = scene->shape->replicas};
+
+    return ring_replan(&wish, present, out, why) == ERR_OK;
+}
+
+bool sim_ring_place(const struct sim_ring_scene *scene, enum sim_ring_placer placer,
+                    struct ring_placement *out, struct diag *why)
 {
     switch (placer) {
     case SIM_RING_SYNOD:
-        return ring_place(c->node, c->nodes, shape->partitions, shape->replicas, out, why) ==
-               ERR_OK;
+        return place_synod(scene, scene->present, out, why);
+    case SIM_RING_AFRESH:
+        return place_synod(scene, NULL, out, why);
     case SIM_RING_JUMP:
-        place_jump(c, shape, out);
+        place_jump(scene->cluster, scene->shape, out);
         return true;
     case SIM_RING_RENDEZVOUS:
-        place_rendezvous(c, shape, out);
+        place_rendezvous(scene->cluster, scene->shape, out);
         return true;
     case SIM_RING_KETAMA:
-        place_ketama(c, shape, out);
+        place_ketama(scene->cluster, scene->shape, out);
         return true;
     case SIM_RING_IDEAL:
     case SIM_RING_PLACERS:

@@ -5,13 +5,15 @@
  * and measures what moves. Placements see the same members and the same changes. They
  * are placed by
  *
- *   synod       core/ring as it ships: vnodes, weights, zones, bounded load
+ *   synod       core/ring as it ships: vnodes, weights, zones, bounded load; after a step,
+ *               the least change of what was placed before (ring_replan)
+ *   afresh      the same, placed from nothing after every step
  *   jump        Lamping, Veach 2014; replicas are further hashes until they differ, a weight is
  *               so many buckets, and the last bucket takes the place of one that leaves
  *   rendezvous  Thaler, Ravishankar 1998 (HRW): the highest scores; weighted by -w / ln(u)
  *   ketama      a ring of points (Karger et al. 1997; libketama) without bounds: the next nodes
  *
- * The last three are as published: they do not know zones.
+ * The others are as published: they do not know zones.
  */
 #ifndef SIM_RING_H
 #define SIM_RING_H
@@ -32,6 +34,7 @@ enum {
 };
 enum sim_ring_placer {
     SIM_RING_SYNOD,
+    SIM_RING_AFRESH,
     SIM_RING_JUMP,
     SIM_RING_RENDEZVOUS,
     SIM_RING_KETAMA,
@@ -64,17 +67,21 @@ uint32_t sim_ring_zones(const struct sim_ring_cluster *c);
 /* --- where replicas are put --- */
 
 struct sim_ring_shape {
-    uint32_t partitions, replicas; /* as ring_place has them */
+    uint32_t partitions, replicas; /* as ring_replan has them */
     uint32_t vnodes;               /* points of ketama for each unit of weight */
     uint64_t salt;                 /* of the partitions' hashes, except synod's, which are fixed */
 };
 /* Replicas of a partition: never more than there are nodes. */
 uint32_t sim_ring_replicas(const struct sim_ring_cluster *c, const struct sim_ring_shape *shape);
-/* Fill out[0..partitions) as ring_place does. placer is not SIM_RING_IDEAL. False: ring_place's
+struct sim_ring_scene {
+    const struct sim_ring_cluster *cluster;
+    const struct sim_ring_shape *shape;
+    const struct ring_placement *present; /* of synod alone; NULL: nothing is placed yet */
+};
+/* Fill out[0..partitions) as ring_replan does. placer is not SIM_RING_IDEAL. False: ring_replan's
  * why; only of synod's, which takes no number of partitions that is not a power of two. */
-MUST_USE bool sim_ring_place(const struct sim_ring_cluster *c, const struct sim_ring_shape *shape,
-                             enum sim_ring_placer placer, struct ring_placement *out,
-                             struct diag *why);
+MUST_USE bool sim_ring_place(const struct sim_ring_scene *scene, enum sim_ring_placer placer,
+                             struct ring_placement *out, struct diag *why);
 /* [JUMP figure 1] The bucket of a key among so many; buckets > 0. */
 uint32_t sim_ring_jump(uint64_t key, uint32_t buckets);
 
@@ -88,7 +95,7 @@ struct sim_ring_balance {
     double fullest, emptiest; /* load over fair share; 1 is even */
     double deviation;         /* standard deviation of that */
     double leads_fullest;     /* the same of preferred leaders over their share by weight */
-    double over;              /* share of nodes above synod's bound */
+    double over;              /* share of nodes above their fair share rounded up */
     uint32_t zone_violations; /* partitions with fewer zones than replicas and zones allow */
     uint32_t doubled;         /* partitions with two replicas on one node, or one on no member */
 };
@@ -167,7 +174,8 @@ void sim_ring_free(struct sim_ring_study *s);
 void sim_ring_report(const struct sim_ring_study *s, struct buf *out);
 void sim_ring_draw(const struct sim_ring_study *s, struct buf *out); /* SVG */
 
-/* Share of partitions, over all draws, that synod put on too few nodes or zones, or on strangers.
+/* Share of partitions, over all draws, that synod put on too few nodes or zones, or on strangers;
+ * and of nodes that it gave more than their share rounded up.
  * Anything but 0 is a bug of core/ring. */
 double sim_ring_broken(const struct sim_ring_study *s);
 

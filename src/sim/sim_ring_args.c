@@ -13,7 +13,8 @@ enum { USUAL_PARTITIONS = 64, USUAL_VNODES = 160, USUAL_DRAWS = 100, RANDOM_WEIG
 static const char usage_text[] =
     "usage: synod sim ring [options]\n"
     "  how evenly synod's ring places replicas and how much moves when members change, beside\n"
-    "  jump consistent hash, rendezvous (HRW), a ketama ring without bounds, and the ideal\n"
+    "  the same ring placed afresh, jump consistent hash, rendezvous (HRW), a ketama ring without "
+    "bounds, and the ideal\n"
     "the cluster:\n"
     "  --nodes LIST       numbers of nodes, 1 to 256 (3,5,9,20,50)\n"
     "  --partitions N     a power of two up to 16384 (64); each is an equal range of hash slots,\n"

@@ -133,13 +133,10 @@ struct loads {
     uint32_t replicas[RING_NODES_MAX], leads[RING_NODES_MAX];
 };
 
-/* Synod's bound of ring.c: 10 % above the share, but the share rounded up at least. */
+/* Synod's bound: the fair share, rounded up. */
 static bool over_bound(double load, double share)
 {
-    double bound =
-        fmax(floor(share * (100 + RING_EPSILON_PERCENT) / 100 + 1e-6), ceil(share - 1e-6));
-
-    return load > bound;
+    return load > ceil(share - 1e-6);
 }
 
 static void weigh_loads(const struct sim_ring_cluster *c, const struct sim_ring_shape *shape,

@@ -100,10 +100,14 @@ static void take_step(struct draw *d, enum sim_ring_step step)
 
 /* --- what is measured --- */
 
-static MUST_USE bool place_all(struct draw *d, struct diag *why)
+/* present: what synod placed before the step; NULL: nothing. */
+static MUST_USE bool place_all(struct draw *d, const struct ring_placement *present,
+                               struct diag *why)
 {
+    const struct sim_ring_scene scene = {&d->now, &d->shape, present};
+
     for (unsigned k = 0; k < SIM_RING_IDEAL; k++) {
-        if (!sim_ring_place(&d->now, &d->shape, (enum sim_ring_placer)k, d->placed[k], why)) {
+        if (!sim_ring_place(&scene, (enum sim_ring_placer)k, d->placed[k], why)) {
             return false;
         }
     }
@@ -122,6 +126,7 @@ static void measure_state(struct draw *d, bool first)
         } else {
             sim_ring_weigh(&d->now, &d->shape, d->placed[k], &b);
         }
+        record(&sample[SIM_RING_OVER], b.over);
         d->violations[k] += b.zone_violations;
         d->doubled[k] += b.doubled;
         if (first) {
@@ -129,7 +134,6 @@ static void measure_state(struct draw *d, bool first)
             record(&sample[SIM_RING_EMPTIEST], b.emptiest);
             record(&sample[SIM_RING_DEVIATION], b.deviation);
             record(&sample[SIM_RING_LEADS_FULLEST], b.leads_fullest);
-            record(&sample[SIM_RING_OVER], b.over);
         }
     }
 }
@@ -157,7 +161,7 @@ static MUST_USE bool run_steps(struct draw *d, struct diag *why)
             d->placed[k] = swapped;
         }
         take_step(d, d->options->step[i]);
-        if (!place_all(d, why)) {
+        if (!place_all(d, d->was[SIM_RING_SYNOD], why)) {
             return false;
         }
         measure_step(d, d->options->step[i]);
@@ -178,7 +182,7 @@ static MUST_USE bool run_draw(struct draw *d, uint32_t nodes, uint64_t seed, str
     for (uint32_t i = 0; i < nodes; i++) {
         join(d);
     }
-    if (!place_all(d, why)) {
+    if (!place_all(d, NULL, why)) {
         return false;
     }
     measure_state(d, true);

@@ -132,6 +132,8 @@ MUST_USE enum err wire_get_reply(struct reader *r, struct wire_reply *p);
 enum wire_member_state {
     WIRE_MEMBER_UP,
     WIRE_MEMBER_DRAINING, /* its replicas go elsewhere, and no new ones come */
+    WIRE_MEMBER_LEAVING,  /* the same; when it has none, it is no member any more */
+    WIRE_MEMBER_AWAY,     /* the same, for it was dead too long; when it is back, it is up */
     WIRE_MEMBER_STATES
 };
 struct wire_member {

@@ -2,40 +2,13 @@
 
 #include "base/base_hash.h"
 #include "base/base_mem.h"
+#include "core/ring/ring_internal.h"
 
 #include <stdlib.h>
 
-enum {
-    NOBODY = RING_NODES_MAX,  /* no node; also the end of a path */
-    NO_PARTITION = UINT32_MAX /* the end of a list of partitions */
-};
+enum { NOBODY = RING_NODES_MAX };
 
-/* One vnode: a point on the ring and the place of its owner among the members in
- * the order of their ids. */
-struct point {
-    uint64_t at;
-    uint32_t node;
-};
-
-struct ring {
-    struct ring_node node[RING_NODES_MAX]; /* ordered by id: their order given does not matter */
-    uint32_t nodes;
-    uint32_t zone[RING_NODES_MAX]; /* place of the node's zone among the zones */
-    uint32_t zones;
-    uint64_t weight; /* of all */
-    uint32_t partitions, replicas;
-    struct point *point; /* ordered */
-    uint32_t points;
-    uint32_t load[RING_NODES_MAX]; /* replicas carried so far */
-    uint32_t load_max[RING_NODES_MAX];
-};
-
-/* The replicas of one partition while they are being chosen. */
-struct choice {
-    bool taken[RING_NODES_MAX];
-    uint32_t zone_taken[RING_NODES_MAX];
-    uint32_t zone_level; /* a zone with more replicas than this has to wait */
-};
+/* --- who takes part --- */
 
 static int by_id(const void *a, const void *b)
 {
@@ -44,36 +17,33 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Two vnodes on one point is a 2^-64 matter, but the order must not depend on qsort. */
-static int by_point(const void *a, const void *b)
+static MUST_USE enum err judge_shape(const struct ring_wish *wish, struct diag *why)
 {
-    const struct point *x = a, *y = b;
+    uint32_t partitions = wish->partitions;
 
-    if (x->at != y->at) {
-        return x->at < y->at ? -1 : 1;
+    if (wish->nodes == 0 || wish->nodes > RING_NODES_MAX) {
+        diag_set(why, "%u nodes; a ring has 1 to %d", wish->nodes, RING_NODES_MAX);
+        return ERR_BAD_ARGUMENT;
     }
-    return (x->node > y->node) - (x->node < y->node);
+    if (partitions == 0 || (partitions & (partitions - 1)) != 0 || partitions > HASHSLOT_COUNT) {
+        diag_set(why, "%u partitions; it must be a power of two up to %d", partitions,
+                 HASHSLOT_COUNT);
+        return ERR_BAD_ARGUMENT;
+    }
+    if (wish->replicas == 0 || wish->replicas > RING_REPLICAS_MAX) {
+        diag_set(why, "%u replicas; it must be 1 to %d", wish->replicas, RING_REPLICAS_MAX);
+        return ERR_BAD_ARGUMENT;
+    }
+    return ERR_OK;
 }
 
-static uint64_t hash_of_pair(uint64_t a, uint64_t b)
+/* All nodes, ordered by id. */
+static MUST_USE enum err judge_nodes(const struct ring_node *node, uint32_t nodes, struct diag *why)
 {
-    uint8_t bytes[16];
+    uint32_t draining = 0;
 
-    store_u64le(bytes, a);
-    store_u64le(bytes + 8, b);
-    return hash64(bytes, sizeof bytes);
-}
-
-/* Partitions have points of their own; 0 is not a node, so no vnode has the same. */
-static uint64_t token_of(uint32_t partition)
-{
-    return hash_of_pair(0, partition);
-}
-
-static MUST_USE enum err judge(const struct ring *r, struct diag *why)
-{
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        const struct ring_node *n = &r->node[i];
+    for (uint32_t i = 0; i < nodes; i++) {
+        const struct ring_node *n = &node[i];
 
         if (n->id == 0) {
             diag_set(why, "a node has the id 0");
@@ -88,354 +58,277 @@ static MUST_USE enum err judge(const struct ring *r, struct diag *why)
                      n->weight, RING_WEIGHT_MAX);
             return ERR_BAD_ARGUMENT;
         }
+        draining += n->draining;
+    }
+    if (draining == nodes) {
+        diag_set(why, "no node may hold anything: all are draining");
+        return ERR_BAD_ARGUMENT;
     }
     return ERR_OK;
 }
 
-static void number_zones(struct ring *r)
+static void number_zones(struct ring_set *s)
 {
-    for (uint32_t i = 0; i < r->nodes; i++) {
+    for (uint32_t i = 0; i < s->nodes; i++) {
         uint32_t twin = 0;
 
-        while (r->node[twin].zone != r->node[i].zone) {
+        while (s->node[twin].zone != s->node[i].zone) {
             twin++;
         }
-        r->zone[i] = twin == i ? r->zones++ : r->zone[twin];
+        s->zone[i] = twin == i ? s->zones++ : s->zone[twin];
     }
-    CHECK(r->zones <= r->nodes);
+    CHECK(s->zones <= s->nodes);
 }
 
-static void make_points(struct ring *r)
+static MUST_USE enum err make_set(const struct ring_wish *wish, struct ring_set *s,
+                                  struct diag *why)
 {
-    uint32_t count = 0;
+    enum err err = judge_shape(wish, why);
 
-    r->points = (uint32_t)(r->weight * RING_VNODES_PER_WEIGHT);
-    r->point = mem_alloc(r->points * sizeof r->point[0]);
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        for (uint32_t v = 0; v < r->node[i].weight * RING_VNODES_PER_WEIGHT; v++) {
-            r->point[count++] = (struct point){hash_of_pair(r->node[i].id, v), i};
-        }
-    }
-    CHECK(count == r->points);
-    qsort(r->point, r->points, sizeof r->point[0], by_point);
-}
-
-/* The node's part of a total by its weight, rounded up. */
-static uint32_t share_up(const struct ring *r, uint32_t node, uint64_t total)
-{
-    return (uint32_t)((total * r->node[node].weight + r->weight - 1) / r->weight);
-}
-
-/* (1 + epsilon) of the share rounded down, but the share rounded up at least: with few
- * partitions for a node, rounding up the former would leave others with nothing. */
-static void bound_loads(struct ring *r)
-{
-    uint64_t total = (uint64_t)r->partitions * r->replicas;
-
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        uint64_t over = total * r->node[i].weight * (100 + RING_EPSILON_PERCENT);
-        uint32_t share = share_up(r, i, total);
-
-        r->load_max[i] = (uint32_t)(over / (r->weight * 100));
-        if (r->load_max[i] < share) {
-            r->load_max[i] = share;
-        }
-    }
-}
-
-/* The first vnode at or after a token; the ring is round. */
-static uint32_t first_point(const struct ring *r, uint64_t token)
-{
-    uint32_t low = 0, high = r->points;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (r->point[middle].at < token) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low == r->points ? 0 : low;
-}
-
-/* Replicas go to zones evenly: with enough zones each to its own, else the second
- * round begins only when every zone that has a node left has had its first. */
-static void raise_zone_level(const struct ring *r, struct choice *c)
-{
-    uint32_t lowest = UINT32_MAX;
-
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        if (!c->taken[i] && c->zone_taken[r->zone[i]] < lowest) {
-            lowest = c->zone_taken[r->zone[i]];
-        }
-    }
-    CHECK(lowest != UINT32_MAX);
-    c->zone_level = lowest;
-}
-
-static bool eligible(const struct ring *r, const struct choice *c, uint32_t node)
-{
-    return !c->taken[node] && c->zone_taken[r->zone[node]] <= c->zone_level;
-}
-
-/* The least loaded eligible node for its weight: zones come before the load bound,
- * since a failed zone costs data and a busy node only time. */
-static uint32_t least_loaded(const struct ring *r, const struct choice *c)
-{
-    uint32_t best = NOBODY;
-
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        if (!eligible(r, c, i)) {
-            continue;
-        }
-        if (best == NOBODY || (uint64_t)r->load[i] * r->node[best].weight <
-                                  (uint64_t)r->load[best] * r->node[i].weight) {
-            best = i;
-        }
-    }
-    CHECK(best != NOBODY);
-    return best;
-}
-
-static uint32_t next_replica(const struct ring *r, const struct choice *c, uint32_t *pos,
-                             uint32_t *seen)
-{
-    while (*seen < r->points) {
-        uint32_t node = r->point[*pos].node;
-
-        if (eligible(r, c, node) && r->load[node] < r->load_max[node]) {
-            return node;
-        }
-        *pos = *pos + 1 == r->points ? 0 : *pos + 1;
-        ++*seen;
-    }
-    return least_loaded(r, c);
-}
-
-static void choose_replicas(struct ring *r, uint32_t partition, uint32_t *out)
-{
-    struct choice c = {.zone_level = 0};
-    uint32_t start = first_point(r, token_of(partition));
-    uint32_t pos = start, seen = 0;
-
-    for (uint32_t i = 0; i < r->replicas; i++) {
-        uint32_t level = c.zone_level;
-
-        raise_zone_level(r, &c);
-        if (c.zone_level != level) {
-            pos = start; /* nodes passed over for their zone are allowed again */
-            seen = 0;
-        }
-        out[i] = next_replica(r, &c, &pos, &seen);
-        c.taken[out[i]] = true;
-        c.zone_taken[r->zone[out[i]]]++;
-        r->load[out[i]]++;
-    }
-}
-
-/* Who leads what: a flow from partitions to nodes through their replicas. */
-struct leads {
-    const struct ring *ring;
-    const uint32_t *replica;        /* [partition * replicas + i] */
-    uint32_t *leader;               /* [partition], NOBODY while it has none */
-    uint32_t *next;                 /* [partition]: others of the same leader */
-    uint32_t first[RING_NODES_MAX]; /* head of a leader's list */
-    uint32_t count[RING_NODES_MAX];
-    uint32_t limit[RING_NODES_MAX];
-};
-
-static void lead_add(struct leads *l, uint32_t partition, uint32_t node)
-{
-    l->leader[partition] = node;
-    l->next[partition] = l->first[node];
-    l->first[node] = partition;
-    l->count[node]++;
-}
-
-static void lead_remove(struct leads *l, uint32_t partition)
-{
-    uint32_t node = l->leader[partition];
-    uint32_t *link = &l->first[node];
-
-    while (*link != partition) {
-        link = &l->next[*link];
-    }
-    *link = l->next[partition];
-    l->leader[partition] = NOBODY;
-    l->count[node]--;
-}
-
-/* A breadth-first search for a node with room, from the replicas of a partition
- * through partitions whose leader could be another of their replicas. */
-struct search {
-    uint32_t queue[RING_NODES_MAX];
-    uint32_t tail;
-    uint32_t via[RING_NODES_MAX]; /* the partition that would move to this node */
-    bool seen[RING_NODES_MAX];
-};
-
-static uint32_t search_from(const struct leads *l, struct search *s, uint32_t partition)
-{
-    for (uint32_t i = 0; i < l->ring->replicas; i++) {
-        uint32_t node = l->replica[partition * l->ring->replicas + i];
-
-        if (s->seen[node]) {
-            continue;
-        }
-        s->seen[node] = true;
-        s->via[node] = partition;
-        if (l->count[node] < l->limit[node]) {
-            return node;
-        }
-        s->queue[s->tail++] = node;
-    }
-    return NOBODY;
-}
-
-/* Give the partition a leader, moving others' leaders along the shortest path if
- * need be. False: not within the limits. No node's count ever falls. */
-static bool lead_assign(struct leads *l, uint32_t partition)
-{
-    struct search s = {.tail = 0};
-    uint32_t free_node = search_from(l, &s, partition);
-
-    for (uint32_t head = 0; free_node == NOBODY && head < s.tail; head++) {
-        uint32_t p = l->first[s.queue[head]];
-
-        while (free_node == NOBODY && p != NO_PARTITION) {
-            free_node = search_from(l, &s, p);
-            p = l->next[p];
-        }
-    }
-    if (free_node == NOBODY) {
-        return false;
-    }
-    for (;;) { /* each partition of the path moves one node on, the last first */
-        uint32_t moved = s.via[free_node];
-        uint32_t was = l->leader[moved];
-
-        if (was != NOBODY) {
-            lead_remove(l, moved);
-        }
-        lead_add(l, moved, free_node);
-        if (moved == partition) {
-            return true;
-        }
-        free_node = was;
-    }
-}
-
-static uint32_t assign_all(struct leads *l)
-{
-    uint32_t missing = 0;
-
-    for (uint32_t p = 0; p < l->ring->partitions; p++) {
-        if (l->leader[p] == NOBODY && !lead_assign(l, p)) {
-            missing++;
-        }
-    }
-    return missing;
-}
-
-/* First everybody's share rounded down, then rounded up; then, where zones or weights
- * make that impossible, one more each until it fits. */
-static void choose_leaders(struct leads *l)
-{
-    const struct ring *r = l->ring;
-    uint32_t missing;
-
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        l->first[i] = NO_PARTITION;
-        l->limit[i] = (uint32_t)((uint64_t)r->partitions * r->node[i].weight / r->weight);
-    }
-    for (uint32_t p = 0; p < r->partitions; p++) {
-        l->leader[p] = NOBODY;
-    }
-    (void)assign_all(l);
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        l->limit[i] = share_up(r, i, r->partitions);
-    }
-    missing = assign_all(l);
-    for (uint32_t extra = 0; missing > 0; extra++) {
-        CHECK(extra < r->partitions);
-        for (uint32_t i = 0; i < r->nodes; i++) {
-            l->limit[i]++;
-        }
-        missing = assign_all(l);
-    }
-}
-
-static void write_placement(const struct leads *l, uint32_t p, struct ring_placement *out)
-{
-    const struct ring *r = l->ring;
-    uint32_t at = 1;
-
-    *out = (struct ring_placement){.count = (uint8_t)r->replicas};
-    out->replica[0] = r->node[l->leader[p]].id;
-    for (uint32_t i = 0; i < r->replicas; i++) {
-        uint32_t node = l->replica[p * r->replicas + i];
-
-        if (node != l->leader[p]) {
-            out->replica[at++] = r->node[node].id;
-        }
-    }
-    CHECK(at == r->replicas);
-}
-
-static void place(struct ring *r, struct ring_placement *out)
-{
-    uint32_t *replica = mem_alloc((size_t)r->partitions * r->replicas * sizeof replica[0]);
-    struct leads l = {.ring = r, .replica = replica};
-
-    l.leader = mem_alloc(r->partitions * sizeof l.leader[0]);
-    l.next = mem_alloc(r->partitions * sizeof l.next[0]);
-    for (uint32_t p = 0; p < r->partitions; p++) {
-        choose_replicas(r, p, &replica[p * r->replicas]);
-    }
-    choose_leaders(&l);
-    for (uint32_t p = 0; p < r->partitions; p++) {
-        write_placement(&l, p, &out[p]);
-    }
-    mem_free(replica);
-    mem_free(l.leader);
-    mem_free(l.next);
-}
-
-enum err ring_place(const struct ring_node *nodes, uint32_t node_count, uint32_t partitions,
-                    uint32_t replicas, struct ring_placement *out, struct diag *why)
-{
-    struct ring r = {.nodes = node_count, .partitions = partitions, .replicas = replicas};
-    enum err err;
-
-    if (node_count == 0 || node_count > RING_NODES_MAX) {
-        diag_set(why, "%u nodes; a ring has 1 to %d", node_count, RING_NODES_MAX);
-        return ERR_BAD_ARGUMENT;
-    }
-    if (partitions == 0 || (partitions & (partitions - 1)) != 0 || partitions > HASHSLOT_COUNT) {
-        diag_set(why, "%u partitions; it must be a power of two up to %d", partitions,
-                 HASHSLOT_COUNT);
-        return ERR_BAD_ARGUMENT;
-    }
-    if (replicas == 0 || replicas > RING_REPLICAS_MAX) {
-        diag_set(why, "%u replicas; it must be 1 to %d", replicas, RING_REPLICAS_MAX);
-        return ERR_BAD_ARGUMENT;
-    }
-    r.replicas = replicas < node_count ? replicas : node_count;
-    memcpy(r.node, nodes, node_count * sizeof nodes[0]);
-    qsort(r.node, r.nodes, sizeof r.node[0], by_id);
-    err = judge(&r, why);
     if (err != ERR_OK) {
         return err;
     }
-    for (uint32_t i = 0; i < r.nodes; i++) {
-        r.weight += r.node[i].weight;
+    *s = (struct ring_set){.partitions = wish->partitions};
+    memcpy(s->node, wish->node, wish->nodes * sizeof s->node[0]);
+    qsort(s->node, wish->nodes, sizeof s->node[0], by_id);
+    err = judge_nodes(s->node, wish->nodes, why);
+    if (err != ERR_OK) {
+        return err;
     }
-    number_zones(&r);
-    make_points(&r);
-    bound_loads(&r);
-    place(&r, out);
-    mem_free(r.point);
+    for (uint32_t i = 0; i < wish->nodes; i++) {
+        if (!s->node[i].draining) {
+            s->weight += s->node[i].weight;
+            s->node[s->nodes++] = s->node[i];
+        }
+    }
+    s->replicas = wish->replicas < s->nodes ? wish->replicas : s->nodes;
+    number_zones(s);
     return ERR_OK;
+}
+
+static uint32_t place_of(const struct ring_set *s, uint64_t id)
+{
+    const struct ring_node key = {.id = id};
+    const struct ring_node *found = bsearch(&key, s->node, s->nodes, sizeof s->node[0], by_id);
+
+    return found == NULL ? NOBODY : (uint32_t)(found - s->node);
+}
+
+/* --- who carries what --- */
+
+struct plan {
+    struct ring_set set;
+    struct ring_flow flow;
+    uint16_t *order;  /* of preference: [partition * nodes + k] */
+    uint32_t *leader; /* [partition] */
+    uint32_t *load;   /* [node], while the ring is walked */
+};
+
+static void keep(struct plan *plan, uint32_t partition, const struct ring_placement *row)
+{
+    uint32_t nodes = plan->set.nodes;
+    const uint16_t *order = &plan->order[(size_t)partition * nodes];
+    uint8_t *cell = &plan->flow.cell[(size_t)partition * nodes];
+
+    CHECK(row->count <= RING_REPLICAS_MAX);
+    for (uint32_t i = 0; i < row->count; i++) {
+        uint32_t node = place_of(&plan->set, row->replica[i]), k = 0;
+
+        if (node == NOBODY) {
+            continue;
+        }
+        while (order[k] != node) {
+            k++;
+        }
+        if (cell[k] == 0) {
+            cell[k] = RING_ON | RING_KEPT;
+            plan->load[node]++;
+        }
+        if (i == 0) {
+            cell[k] |= RING_LAST; /* a leader's replica rather stays */
+            plan->leader[partition] = node;
+        }
+    }
+}
+
+/* Walk the ring for the holes of a partition, past full nodes and full zones; at first
+ * only into zones that have too little. What finds no place is left to the flow. */
+static void walk(struct plan *plan, uint32_t partition)
+{
+    const struct ring_bounds *b = &plan->flow.bounds;
+    uint32_t nodes = plan->set.nodes, count = 0;
+    const uint16_t *order = &plan->order[(size_t)partition * nodes];
+    uint8_t *cell = &plan->flow.cell[(size_t)partition * nodes];
+    uint8_t in_zone[RING_NODES_MAX] = {0};
+
+    for (uint32_t k = 0; k < nodes; k++) {
+        if (cell[k] != 0) {
+            in_zone[plan->set.zone[order[k]]]++;
+            count++;
+        }
+    }
+    for (uint32_t round = 0; round < 2; round++) {
+        const uint8_t *zone_most = round == 0 ? b->zone_low : b->zone_high;
+
+        for (uint32_t k = 0; k < nodes && count < plan->set.replicas; k++) {
+            uint32_t node = order[k], zone = plan->set.zone[node];
+
+            if (cell[k] == 0 && in_zone[zone] < zone_most[zone] &&
+                plan->load[node] < b->high[node]) {
+                cell[k] = RING_ON;
+                plan->load[node]++;
+                in_zone[zone]++;
+                count++;
+            }
+        }
+    }
+}
+
+static void place(struct plan *plan, const struct ring_placement *present)
+{
+    const struct ring_set *s = &plan->set;
+
+    for (uint32_t p = 0; p < s->partitions; p++) {
+        plan->leader[p] = NOBODY;
+        if (present != NULL) {
+            keep(plan, p, &present[p]);
+        }
+    }
+    for (uint32_t p = 0; p < s->partitions; p++) {
+        walk(plan, p);
+    }
+    plan->flow.rows = s->partitions;
+    plan->flow.width = plan->flow.nodes = s->nodes;
+    plan->flow.zones = s->zones;
+    plan->flow.want = s->replicas;
+    plan->flow.node = plan->order;
+    plan->flow.zone = s->zone;
+    if (!ring_flow_run(&plan->flow)) {
+        UNREACHABLE("giving every node its share of every partition is fair");
+    }
+}
+
+/* Append a node to a row unless it is there. */
+static void list(struct plan *plan, uint16_t *row, uint32_t *count, uint32_t node)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        if (row[i] == node) {
+            return;
+        }
+    }
+    CHECK(*count < plan->set.replicas);
+    row[(*count)++] = (uint16_t)node;
+}
+
+/* The nodes of each row: those that stay, in their present order, then new ones in the order
+ * of the ring. Leaders that do not stay are forgotten. */
+static void list_rows(struct plan *plan, const struct ring_placement *present, uint16_t *rows)
+{
+    const struct ring_set *s = &plan->set;
+
+    for (uint32_t p = 0; p < s->partitions; p++) {
+        const uint16_t *order = &plan->order[(size_t)p * s->nodes];
+        const uint8_t *cell = &plan->flow.cell[(size_t)p * s->nodes];
+        uint16_t *row = &rows[(size_t)p * s->replicas];
+        bool chosen[RING_NODES_MAX + 1] = {false}; /* nobody is not */
+        uint32_t count = 0;
+
+        for (uint32_t k = 0; k < s->nodes; k++) {
+            chosen[order[k]] = (cell[k] & RING_ON) != 0;
+        }
+        for (uint32_t i = 0; present != NULL && i < present[p].count; i++) {
+            uint32_t node = place_of(s, present[p].replica[i]);
+
+            if (chosen[node]) {
+                list(plan, row, &count, node);
+            }
+        }
+        for (uint32_t k = 0; k < s->nodes; k++) {
+            if (chosen[order[k]]) {
+                list(plan, row, &count, order[k]);
+            }
+        }
+        CHECK(count == s->replicas);
+        if (!chosen[plan->leader[p]]) {
+            plan->leader[p] = NOBODY;
+        }
+    }
+}
+
+static void write_rows(const struct plan *plan, const uint16_t *rows, struct ring_placement *out)
+{
+    const struct ring_set *s = &plan->set;
+
+    for (uint32_t p = 0; p < s->partitions; p++) {
+        uint32_t at = 1;
+
+        out[p] = (struct ring_placement){.count = (uint8_t)s->replicas};
+        out[p].replica[0] = s->node[plan->leader[p]].id;
+        for (uint32_t i = 0; i < s->replicas; i++) {
+            uint32_t node = rows[p * s->replicas + i];
+
+            if (node != plan->leader[p]) {
+                out[p].replica[at++] = s->node[node].id;
+            }
+        }
+        CHECK(at == s->replicas);
+    }
+}
+
+enum err ring_replan(const struct ring_wish *wish, const struct ring_placement *present,
+                     struct ring_placement *out, struct diag *why)
+{
+    struct plan *plan = mem_zalloc(sizeof *plan);
+    enum err err = make_set(wish, &plan->set, why);
+    uint16_t *rows = NULL;
+    size_t cells;
+
+    if (err != ERR_OK) {
+        goto out;
+    }
+    cells = (size_t)plan->set.partitions * plan->set.nodes;
+    plan->order = mem_alloc(cells * sizeof plan->order[0]);
+    plan->flow.cell = mem_zalloc(cells);
+    plan->leader = mem_alloc(plan->set.partitions * sizeof plan->leader[0]);
+    plan->load = mem_zalloc(plan->set.nodes * sizeof plan->load[0]);
+    rows = mem_alloc((size_t)plan->set.partitions * plan->set.replicas * sizeof rows[0]);
+    ring_walk(&plan->set, plan->order);
+    ring_share(&plan->set, &plan->flow.bounds);
+    place(plan, present);
+    list_rows(plan, present, rows);
+    ring_lead(&plan->set, rows, plan->leader);
+    write_rows(plan, rows, out);
+out:
+    mem_free(plan->order);
+    mem_free(plan->flow.cell);
+    mem_free(plan->leader);
+    mem_free(plan->load);
+    mem_free(plan);
+    mem_free(rows);
+    return err;
+}
+
+static bool holds(const struct ring_placement *row, uint64_t id)
+{
+    for (uint32_t i = 0; i < row->count; i++) {
+        if (row->replica[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t ring_moves(const struct ring_placement *before, const struct ring_placement *after,
+                    uint32_t partitions)
+{
+    uint64_t moves = 0;
+
+    for (uint32_t p = 0; p < partitions; p++) {
+        for (uint32_t i = 0; i < after[p].count; i++) {
+            uint64_t id = after[p].replica[i];
+
+            moves += id != 0 && !holds(&before[p], id);
+        }
+    }
+    return moves;
 }

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -291,6 +292,25 @@ static void keys_are_replaced_while_they_talk(void **state)
     }
     assert_int_equal(node_gossip_counts(t.at[0].node).dropped_sealed, dropped);
     assert_all_alive();
+    /* Who rotates them sees by fingerprints and counts who seals with what; never a key. */
+    char want[64];
+    const char *said = trio_ask(&t, 0, "SYNOD KEYS\r\n", SOON_US);
+
+    (void)snprintf(want, sizeof want, "key 1 fingerprint %08x seals and opens, opened ",
+                   seal_fingerprint(steps[1]->key[0]));
+    assert_non_null(strstr(said, want));
+    assert_null(strstr(said, "opens, opened 0 packets"));
+    assert_non_null(strstr(said, "\nconfigured; packets that none of them opened: "));
+}
+
+static void keys_of_the_cluster_are_said_to_be_no_secret(void **state)
+{
+    (void)state;
+    const char *said = trio_ask(&t, 0, "SYNOD KEYS\r\n", SOON_US);
+
+    assert_non_null(strstr(said, "key 1 fingerprint "));
+    assert_null(strstr(said, "key 2"));
+    assert_non_null(strstr(said, "no secret"));
 }
 
 /* Both files are gone: it begins at one, hears how far it had come, and goes beyond. */
@@ -358,6 +378,7 @@ int main(void)
         TEST(forged_and_foreign_packets_are_dropped_and_counted),
         TEST(a_lie_of_a_member_is_denied),
         TEST(keys_are_replaced_while_they_talk),
+        TEST(keys_of_the_cluster_are_said_to_be_no_secret),
         TEST(a_lost_incarnation_is_found_again),
         TEST(one_damaged_file_is_made_good),
         TEST(settings_change_while_it_runs),

@@ -30,14 +30,22 @@ struct world {
     enum err err;
     struct diag why;
     bool refused;
+    atomic_uint reloads;
     pthread_barrier_t started;
 };
 static struct world w;
 
+static void on_reload(struct node *n, void *arg)
+{
+    assert_ptr_equal(n, w.node);
+    assert_ptr_equal(arg, &w);
+    atomic_fetch_add(&w.reloads, 1);
+}
+
 /* io_uring has one submitter: the loop is made in the thread that runs it. */
 static void *loop_main(void *arg)
 {
-    struct port_config cfg = {w.io, "127.0.0.1:22100", w.peer, 5000, PORT_POLL_US};
+    struct port_config cfg = {w.io, "127.0.0.1:22100", w.peer, 5000, PORT_POLL_US, on_reload, &w};
     struct diag why;
 
     (void)arg;
@@ -666,6 +674,19 @@ static void held_by_nobody(void **state)
     (void)close(pair[0]);
 }
 
+/* Asked for while the loop sleeps. */
+static void reloads(void **state)
+{
+    NEEDS_LOOP();
+    for (unsigned i = 1; i <= 3; i++) {
+        port_request_reload(w.port);
+        for (unsigned waited = 0; atomic_load(&w.reloads) < i && waited < 20000; waited++) {
+            nap_ms(1);
+        }
+        assert_int_equal(atomic_load(&w.reloads), i);
+    }
+}
+
 static void addresses(void **state)
 {
     struct sockaddr_storage a;
@@ -718,6 +739,7 @@ int main(void)
         BOTH(packets_at_once),
         BOTH(packets_to_nobody),
         BOTH(packet_addresses),
+        BOTH(reloads),
         cmocka_unit_test(held_by_a_process),
         cmocka_unit_test(held_by_nobody),
         cmocka_unit_test(addresses),

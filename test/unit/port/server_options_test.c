@@ -1,5 +1,6 @@
 /* Flags and configuration lines: every refusal names the flag and the remedy. */
 #include "port_test.h"
+#include "server/server_file.h"
 #include "server/server_options.h"
 
 enum { ARGS_MAX = 16 };
@@ -52,6 +53,8 @@ static const struct refusal refusals[] = {
     {"--dir d --listen h:1 --found a:1 --bootstrap", NULL, "exclude each other"},
     {"--dir d --listen h:1 --found a:1 --join b:1", NULL, "exclude each other"},
     {"--dir d --listen h:1 --workers 2", NULL, "one worker"},
+    {"--dir d --listen h:1 --gossip-key", NULL, "--gossip-key needs a value"},
+    {"--dir d --listen h:1 --gossip-key=", NULL, "expected a file name"},
     {"--dir d --listen h:1 --io kqueue", NULL, "auto, uring or epoll"},
     {"--dir d --listen h:1 --partitions 48", NULL, "a power of two"},
     {"--dir d --listen h:1 --partitions 32768", NULL, "a power of two"},
@@ -114,6 +117,36 @@ static void advertised(void **state)
     assert_string_equal(o.node.peer_addr, "db1.example:17001");
 }
 
+static void keys_from_a_file(void **state)
+{
+    char path[] = "/tmp/synod-keys-XXXXXX";
+    struct seal_keys keys;
+    struct diag why;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(server_keys_read(path, &keys, &why), ERR_BAD_ARGUMENT);
+    assert_non_null(strstr(why.text, "no key in it"));
+    static const char text[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    assert_int_equal(server_keys_read(path, &keys, &why), ERR_OK);
+    assert_int_equal(keys.count, 1);
+    assert_int_equal(seal_fingerprint(keys.key[0]), 0x6075bbea);
+    assert_int_equal(write(fd, "x\n", 2), 2);
+    assert_int_equal(server_keys_read(path, &keys, &why), ERR_BAD_ARGUMENT);
+    assert_non_null(strstr(why.text, path));
+    assert_non_null(strstr(why.text, "line 2"));
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    assert_int_equal(server_keys_read(path, &keys, &why), ERR_BAD_ARGUMENT);
+    assert_non_null(strstr(why.text, "larger than 16 KiB"));
+    (void)close(fd);
+    (void)unlink(path);
+    assert_int_equal(server_keys_read(path, &keys, &why), ERR_BAD_ARGUMENT);
+    assert_non_null(strstr(why.text, "cannot open --gossip-key"));
+}
+
 static void file_and_flags(void **state)
 {
     static const char file[] = "# a node\n"
@@ -140,10 +173,9 @@ static void file_and_flags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(advertised),
-        cmocka_unit_test(file_and_flags),
+        cmocka_unit_test(refused),          cmocka_unit_test(defaults),
+        cmocka_unit_test(advertised),       cmocka_unit_test(file_and_flags),
+        cmocka_unit_test(keys_from_a_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

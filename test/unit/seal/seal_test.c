@@ -201,6 +201,10 @@ static void keys_are_replaced_while_nodes_talk(void **state)
             }
         }
     }
+    /* From itself and from the step before it; from those that still seal with the old one. */
+    assert_int_equal(seal_ring_opened(step[2], 0), 2);
+    assert_int_equal(seal_ring_opened(step[2], 1), 2);
+    assert_int_equal(seal_ring_opened(step[0], 0), 2);
     assert_int_equal(seal_ring_count(step[2]), 2);
     assert_int_equal(seal_ring_fingerprint(step[2], 0), 0xae365849);
     assert_int_equal(seal_ring_fingerprint(step[2], 1), 0x6075bbea);
