@@ -236,6 +236,7 @@ void node_close(struct node *n)
     wire_entries_free(&n->entries);
     buf_free(&n->scratch);
     disk_ops_free(&n->ops);
+    node_chain_free(n);
     wire_map_free(&n->map);
     wire_map_free(&n->map_next);
     wire_map_free(&n->map_taken);
@@ -332,6 +333,7 @@ static void disk_done_own(struct node *n, const struct disk_done *done)
     case DISK_USER_MAP:
     case DISK_USER_INCARNATION:
     case DISK_USER_META_FIRST:
+    case DISK_USER_CHAIN:
         node_found_disk(n, user, done);
         return;
     case DISK_USER_CHECKPOINT:
@@ -403,6 +405,7 @@ void node_tick(struct node *n)
     n->tick_us = n->now.mono_us + NODE_TICK_US;
     node_found_tick(n);
     node_link_tick(n);
+    node_chain_tick(n);
     node_gossip_tick(n);
     node_past_tick(n);
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
@@ -472,6 +475,7 @@ void node_end(struct node *n, struct node_effects *fx)
 {
     node_map_apply(n);
     if (n->phase != NODE_PHASE_STOPPED) {
+        node_chain_flush(n);
         for (unsigned round = 0; round < 4; round++) {
             node_groups_flush(n);
             node_sessions_resume(n);

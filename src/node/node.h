@@ -202,6 +202,7 @@ struct node_troubles {
     uint64_t peer_errors;       /* links ended for bytes of a peer that cannot be read */
     uint64_t replicas_lost;     /* given up as damaged, to be rebuilt from the others */
     uint64_t snapshots_refused; /* received, and not whole or not what was announced */
+    uint64_t maps_forked;       /* two values where the chain of maps can have one */
 };
 struct node_troubles node_troubles(const struct node *n);
 /* The membership as this node sees it; NULL: no gossip, or no map yet. */

@@ -212,7 +212,7 @@ static void apply_conf(struct group *g, const struct raft_entry *e)
     struct slice context;
 
     CHECK(raft_conf_decode(e->data, &conf, &context) == ERR_OK);
-    node_member_conf_applied(g, &conf, context);
+    node_member_conf_applied(g, &conf);
 }
 
 static struct raft_index keep_for(const struct group *g, struct raft_id peer,

@@ -321,7 +321,6 @@ static enum err open_group(struct group *g, struct boot_group *b, const struct d
     if (err != ERR_OK) {
         return rebuild(g, blob.self, why.text, refused);
     }
-    node_group_merge_members(n, &blob);
     g->snap_conf = blob.conf;
     node_past_boot(g, &blob);
     g->applied = g->snap_index = b->state.snap_index;

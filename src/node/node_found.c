@@ -1,10 +1,9 @@
-/* Identity, founding and the cluster map.
+/* Identity, and how a node comes to its first map.
  *
- * Until the map is decided by Paxos, the members are given when the cluster is
- * founded: all start with the same list; the one with the lowest address waits for
- * all others' identities, writes the map, and gives it to them. A written map is
- * final; whoever asks later gets it. A member is its random id, never its
- * address: an emptied directory has a new id and is refused as a voter.
+ * The founding members start with the same list; the one with the lowest address waits for all
+ * others' identities, writes map 1 and gives it to them: the first value of the chain of maps,
+ * decided (node_chain.c). Whoever comes later gets the newest map that names it. A member is its
+ * random id, never its address: an emptied directory has a new id and is refused as a voter.
  */
 #include "node/node_internal.h"
 
@@ -15,110 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Each is kept twice, so that one lost or damaged file is made good from the other. The
- * second is written after the first: when both can be read, the first is the newer. */
 #define META_NODE "meta/node"
 #define META_MAP "meta/map"
-#define META_COPY ".copy"
-static const char META_MAGIC[8] = {'S', 'Y', 'N', 'M', 'E', 'T', 'A', '1'};
-enum { META_HEAD_BYTES = 16, META_VERSION = 1, META_BYTES_MAX = 64 << 20 };
 /* flags before the map in meta/map */
 enum { MAP_LOG_STARTED = 1, MAP_JOINED = 2 };
-
-/* magic, u32 version, u32 checksum of the rest, the rest */
-static void meta_wrap(struct buf *out, const struct buf *body)
-{
-    buf_append(out, META_MAGIC, sizeof META_MAGIC);
-    put_u32le(out, META_VERSION);
-    put_u32le(out, checksum32(body->data, body->len));
-    buf_append(out, body->data, body->len);
-}
-
-static enum err meta_read_one(const struct disk_boot *boot, const char *path, struct buf *out,
-                              struct diag *why)
-{
-    enum err err = boot->read(boot->self, path, 0, META_BYTES_MAX, out, why);
-
-    if (err != ERR_OK) {
-        return err;
-    }
-    if (out->len < META_HEAD_BYTES || memcmp(out->data, META_MAGIC, sizeof META_MAGIC) != 0) {
-        diag_set(why,
-                 "%s is not a synod file; restore it, or bring this node back empty with "
-                 "--join",
-                 path);
-        return ERR_CORRUPT;
-    }
-    if (load_u32le(out->data + 12) !=
-        checksum32(out->data + META_HEAD_BYTES, out->len - META_HEAD_BYTES)) {
-        diag_set(why,
-                 "%s is damaged (its checksum fails); empty the directory and bring this "
-                 "node back with --join",
-                 path);
-        return ERR_CORRUPT;
-    }
-    if (load_u32le(out->data + 8) > META_VERSION) {
-        diag_set(why,
-                 "%s has format version %u, this program knows up to %u: start the newer "
-                 "version",
-                 path, load_u32le(out->data + 8), META_VERSION);
-        err = ERR_VERSION;
-    }
-    buf_consume(out, META_HEAD_BYTES);
-    return err;
-}
-
-enum err node_meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
-                        bool *repair, struct diag *why)
-{
-    char copy_path[DISK_PATH_MAX];
-    struct buf copy = {0};
-    struct diag copy_why = {{0}};
-    enum err err = meta_read_one(boot, path, out, why), copy_err;
-
-    (void)snprintf(copy_path, sizeof copy_path, "%s" META_COPY, path);
-    copy_err = meta_read_one(boot, copy_path, &copy, &copy_why);
-    *repair = false;
-    if (((err == ERR_OK && copy_err == ERR_VERSION) ||
-         (err == ERR_VERSION && copy_err == ERR_OK)) &&
-        slice_eq(buf_slice(out), buf_slice(&copy))) {
-        /* The same content, and the other file says that it is of this version: the number,
-         * which no checksum covers, is damaged. */
-        SOMETIMES(true, "node_found: a damaged version number");
-        *repair = true;
-        err = ERR_OK;
-    } else if (copy_err == ERR_VERSION) {
-        *why = copy_why;
-        err = ERR_VERSION;
-    } else if (err == ERR_OK) {
-        *repair = copy_err != ERR_OK || !slice_eq(buf_slice(out), buf_slice(&copy));
-    } else if (err != ERR_VERSION && copy_err == ERR_OK) {
-        SOMETIMES(true, "node_found: metadata made good from its copy");
-        *repair = true;
-        buf_free(out);
-        *out = copy;
-        copy = (struct buf){0};
-        err = ERR_OK;
-    } else if (err == ERR_NOT_FOUND && copy_err != ERR_NOT_FOUND) {
-        *why = copy_why;
-        err = copy_err;
-    }
-    buf_free(&copy);
-    return err;
-}
-
-void node_meta_write(struct node *n, const char *path, enum disk_user user, const struct buf *body)
-{
-    struct disk_op *op = disk_ops_push(&n->ops, DISK_REPLACE, DISK_LANE_BULK);
-
-    op->token = node_token(DISK_USER_META_FIRST, 0, n->next_token++);
-    (void)snprintf(op->path, sizeof op->path, "%s", path);
-    meta_wrap(&op->data, body);
-    op = disk_ops_push(&n->ops, DISK_REPLACE, DISK_LANE_BULK);
-    op->token = node_token(user, 0, n->next_token++);
-    (void)snprintf(op->path, sizeof op->path, "%s" META_COPY, path);
-    meta_wrap(&op->data, body);
-}
 
 static int addr_order(const void *a, const void *b)
 {
@@ -140,9 +39,9 @@ uint64_t node_found_hash(const struct node *n)
 
 uint64_t node_new_paxos_id(struct node *n)
 {
-    uint64_t generation = 1 + prng_below(&n->rng, NODE_GENERATION_MASK);
+    uint64_t chance = hash64_mix(n->run, ++n->paxos_ids);
 
-    return node_short_id(&n->id) | generation;
+    return node_short_id(&n->id) | (1 + chance % NODE_GENERATION_MASK);
 }
 
 static enum err boot_identity(struct node *n, const struct disk_boot *boot,
@@ -241,6 +140,9 @@ enum err node_found_boot(struct node *n, const struct disk_boot *boot, const uin
     if (err == ERR_OK) {
         err = boot_map(n, boot, why);
     }
+    if (err == ERR_OK) {
+        err = node_chain_boot(n, boot, why);
+    }
     return err == ERR_OK ? check_start(n, why) : err;
 }
 
@@ -272,6 +174,8 @@ void node_found_adopt(struct node *n, struct wire_map map)
     CHECK(n->phase == NODE_PHASE_FOUNDING);
     n->phase = NODE_PHASE_MAP;
     n->map_next = map;
+    n->joined = map.epoch > 1; /* the replicas placed here are others' to begin with */
+    node_chain_found(n, &map); /* before the other, which is not without it */
     n->map_writing = true;
     map_body(n, &map, &body);
     node_meta_write(n, META_MAP, DISK_USER_MAP, &body);
@@ -285,7 +189,6 @@ void node_self_member(const struct node *n, struct wire_member *out)
     if (n->map.partitions > 0) {
         const struct wire_member *known = &n->map.members[n->self_pos];
 
-        out->since = known->since;
         out->weight = known->weight;
         out->state = known->state;
     }
@@ -401,56 +304,16 @@ void node_found_begin(struct node *n)
     node_issue_ops(n);
 }
 
-static void send_map(struct node *n, struct link *l)
-{
-    size_t mark = wire_begin(&l->now, WIRE_MAP);
-
-    wire_put_map(&l->now, &n->map);
-    wire_end(&l->now, mark);
-}
-
-/* A peer without a cluster, or of another one, met a node that has one. */
-/* It took its address over after the owner that this node knows. */
-static bool newer_owner(struct node *n, const struct link *l)
-{
-    int at = node_member_by_addr(n, l->hello_peer);
-
-    return !wire_id_is_zero(&l->hello.cluster) && at >= 0 && (uint32_t)at != n->self_pos &&
-           l->hello.since > n->map.members[at].since;
-}
-
-static bool admit_to_cluster(struct node *n, struct link *l)
+static bool foreign(struct node *n, struct link *l)
 {
     const struct wire_hello *h = &l->hello;
-    bool foreign = !wire_id_is_zero(&h->cluster) && !wire_id_eq(&h->cluster, &n->map.cluster);
-    bool known = node_member_by_id(n, &h->node) >= 0;
-    bool address_known = node_member_by_addr(n, l->hello_peer) >= 0;
 
-    if (foreign) {
-        node_link_refuse(n, l->conn, ERR_REFUSED,
-                         "it belongs to another cluster; nodes of two "
-                         "clusters cannot talk");
+    if (wire_id_is_zero(&h->cluster) || wire_id_eq(&h->cluster, &n->map.cluster)) {
         return false;
     }
-    if (known || (h->joining && address_known) || newer_owner(n, l)) {
-        return true;
-    }
-    if (!wire_id_is_zero(&h->cluster)) {
-        node_link_refuse(n, l->conn, ERR_STALE,
-                         "this node was replaced while it was away; empty "
-                         "its directory and start it with --join");
-    } else if (address_known) {
-        node_link_refuse(
-            n, l->conn, ERR_REFUSED,
-            "the cluster knows this address as a node whose data directory is lost: an "
-            "emptied node has forgotten its votes and is not taken back as a voter; "
-            "start it with --join to have it rebuilt under a new identity");
-    } else {
-        node_link_refuse(n, l->conn, ERR_REFUSED,
-                         "the cluster is founded and does not know this "
-                         "address");
-    }
-    return false;
+    node_link_refuse(n, l->conn, ERR_REFUSED,
+                     "it belongs to another cluster; nodes of two clusters cannot talk");
+    return true;
 }
 
 void node_found_hello(struct node *n, struct link *l)
@@ -458,95 +321,59 @@ void node_found_hello(struct node *n, struct link *l)
     const struct wire_hello *h = &l->hello;
 
     if (n->map.partitions > 0) {
-        if (!admit_to_cluster(n, l)) {
-            return;
+        if (!foreign(n, l) && h->map_epoch < node_chain_map(n)->epoch) {
+            node_link_say_map(n, l);
         }
-        send_map(n, l);
         return;
     }
-    if (wire_id_is_zero(&h->cluster) && n->cfg.start == NODE_START_FOUND &&
-        h->found_hash != node_found_hash(n)) {
+    if (wire_id_is_zero(&h->cluster) && h->found_hash != node_found_hash(n)) {
         node_link_refuse(n, l->conn, ERR_REFUSED,
                          "the founding lists differ: give all nodes the same --found list");
     }
 }
 
-/* The map of the cluster that a joining node enters: it takes the place of the
- * member at its own address. */
-static bool take_place(struct node *n, struct wire_map *map)
+void node_found_visit(struct node *n, struct link *l)
 {
-    struct diag why = {0};
+    const struct wire_hello *h = &l->hello;
 
-    for (uint32_t i = 0; i < map->member_count; i++) {
-        if (strcmp(map->members[i].peer_addr, n->cfg.peer_addr) == 0) {
-            uint64_t since = map->members[i].since + 1;
-
-            uint8_t weight = map->members[i].weight;
-
-            node_self_member(n, &map->members[i]);
-            map->members[i].weight = weight;
-            map->members[i].since = n->now.wall_ms > since ? n->now.wall_ms : since;
-            map->epoch++;
-            n->joined = true;
-            return true;
+    if (foreign(n, l)) {
+        return;
+    }
+    if (!wire_id_is_zero(&h->cluster)) {
+        /* A member of a newer map, which it is about to send; or it was one, and learns that. */
+        if (h->map_epoch <= node_chain_map(n)->epoch) {
+            SOMETIMES(true, "node_found: a former member came back");
+            node_link_say_map(n, l);
+            node_link_end(n, l);
         }
+    } else if (h->joining) {
+        node_steward_join(n, l);
+    } else if (node_member_by_addr(n, l->hello_peer) >= 0) {
+        node_link_refuse(
+            n, l->conn, ERR_REFUSED,
+            "the cluster knows this address as a node whose data directory is lost: an "
+            "emptied node has forgotten its votes and is not taken back as a voter; "
+            "start it with --join to have it rebuilt under a new identity");
+    } else {
+        node_link_refuse(n, l->conn, ERR_REFUSED,
+                         "the cluster is founded and does not know this address; start the node "
+                         "with --join to have it taken in");
     }
-    diag_set(&why,
-             "the cluster has no member at %s: a node that is brought back keeps its peer "
-             "address",
-             n->cfg.peer_addr);
-    node_fail(n, ERR_REFUSED, &why);
-    return false;
-}
-
-/* Copies of the map change on their own; for each address the latest owner wins. */
-void node_members_learn(struct node *n, const struct wire_member *members, uint32_t count)
-{
-    bool changed = false;
-
-    for (uint32_t i = 0; i < count; i++) {
-        int at = node_member_by_addr(n, members[i].peer_addr);
-
-        if (at >= 0 && (uint32_t)at != n->self_pos && members[i].since > n->map.members[at].since) {
-            n->map.members[at] = members[i];
-            n->map.epoch++;
-            changed = true;
-        }
-    }
-    if (changed) {
-        node_links_setup(n);
-        node_map_write(n);
-    }
-}
-
-static bool map_names(const struct wire_map *map, const struct wire_id *id)
-{
-    for (uint32_t i = 0; i < map->member_count; i++) {
-        if (wire_id_eq(&map->members[i].node, id)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void node_found_map(struct node *n, struct link *l, struct slice payload)
 {
     struct wire_map map;
 
-    if (wire_get_map(payload, &map) != ERR_OK) {
-        node_link_garbled(n, l, "a map that cannot be read");
+    if (n->phase != NODE_PHASE_FOUNDING) {
+        node_chain_learn(n, l, payload);
         return;
     }
-    if (n->phase == NODE_PHASE_FOUNDING) {
-        bool named = map_names(&map, &n->id);
-
-        if (named || (n->cfg.start == NODE_START_JOIN && take_place(n, &map))) {
-            node_found_adopt(n, map);
-            return;
-        }
-    } else if (n->map.partitions > 0 && wire_id_eq(&map.cluster, &n->map.cluster) &&
-               map.member_count == n->map.member_count) {
-        node_members_learn(n, map.members, map.member_count);
+    if (wire_get_map(payload, &map) != ERR_OK) {
+        node_link_garbled(n, l, "a map that cannot be read");
+    } else if (wire_map_member(&map, &n->id) >= 0) {
+        node_found_adopt(n, map);
+        return;
     }
     wire_map_free(&map);
 }
@@ -563,6 +390,10 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
         return;
     }
     n->meta_failed = ERR_OK;
+    if (user == DISK_USER_CHAIN) {
+        node_chain_disk(n, done);
+        return;
+    }
     if (done->err == ERR_NO_SPACE && user == DISK_USER_IDENTITY && n->identity_repair) {
         return; /* one good file is left; the next start tries again */
     }
@@ -599,11 +430,12 @@ void node_found_disk(struct node *n, enum disk_user user, const struct disk_done
         if (n->phase == NODE_PHASE_MAP) {
             n->phase = NODE_PHASE_SERVING;
         }
+        node_chain_begin(n);
         node_links_setup(n);
         node_start_groups(n);
         for (uint32_t i = 0; i < n->link_count; i++) {
             if (n->links[i].state == LINK_UP && wire_id_is_zero(&n->links[i].hello.cluster)) {
-                send_map(n, &n->links[i]);
+                node_link_say_map(n, &n->links[i]);
             }
         }
     } else if (n->map_dirty) {

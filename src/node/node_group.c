@@ -149,12 +149,6 @@ enum err node_group_decode_blob(struct slice data, struct group_blob *out)
     return r.bad || r.pos != r.end ? ERR_CORRUPT : ERR_OK;
 }
 
-/* A snapshot may name members that took somebody's place after our map was written. */
-void node_group_merge_members(struct node *n, const struct group_blob *blob)
-{
-    node_members_learn(n, blob->members, blob->member_count);
-}
-
 void node_group_put_blob(struct group *g, const struct raft_conf *conf)
 {
     struct buf blob = {0};

@@ -12,6 +12,7 @@
 #include "core/hlc/hlc.h"
 #include "core/ring/ring.h"
 #include "node/node.h"
+#include "node/node_chain.h"
 #include "node/node_mapchange.h"
 #include "store/snapfile.h"
 #include "store/store.h"
@@ -279,18 +280,29 @@ struct group {
 
 /* ---- links to other nodes (node_link.c) ---- */
 
-enum link_state { LINK_DOWN, LINK_DIALING, LINK_HELLO, LINK_UP };
+enum link_state {
+    LINK_DOWN,
+    LINK_DIALING,
+    LINK_HELLO,
+    LINK_VISIT, /* one of the two is no member of the map that the other knows */
+    LINK_UP,
+};
+/* Members, listed addresses where the map has nobody, and who comes and is no member. */
+enum { NODE_VISITORS_MAX = 8, NODE_LINKS_MAX = 2 * NODE_MEMBERS_MAX + NODE_VISITORS_MAX };
 struct link {
-    uint32_t pos; /* in node->links */
-    char addr[NODE_ADDR_MAX];
+    uint32_t pos;             /* in node->links */
+    char addr[NODE_ADDR_MAX]; /* to dial; empty: a place for visitors */
     enum link_state state;
+    bool seed;               /* a listed address, where the map has nobody */
+    bool dialed;             /* by this node, not by the peer */
     uint64_t conn;           /* 0: none */
     struct wire_id node;     /* of the hello; of the map before */
     struct wire_hello hello; /* slices point into hello_* below */
     char hello_peer[NODE_ADDR_MAX], hello_client[NODE_ADDR_MAX];
-    bool avoid;   /* the peer is stopping or its disk is full: not to lead */
-    bool digests; /* the peer understands WIRE_DIGEST */
-    bool gossips; /* ... and WIRE_SWIM */
+    bool avoid;                   /* the peer is stopping or its disk is full: not to lead */
+    bool digests;                 /* the peer understands WIRE_DIGEST */
+    bool gossips;                 /* ... and WIRE_SWIM */
+    uint64_t map_epoch, map_told; /* of the map that the peer has, as it said; that it was sent */
     /* of the membership (node_gossip.c) */
     bool greeted;         /* this connection was used to compare views */
     uint64_t lost_us;     /* when it last went down */
@@ -356,6 +368,7 @@ enum disk_user {
     DISK_USER_MAP,
     DISK_USER_INCARNATION,
     DISK_USER_META_FIRST, /* of the two files of each */
+    DISK_USER_CHAIN,
     DISK_USER_CHECKPOINT, /* chunk written */
     DISK_USER_CHECKPOINT_SYNCED,
     DISK_USER_CHECKPOINT_NAMED,
@@ -420,6 +433,7 @@ struct node {
     enum node_phase phase;
     struct wire_id id;
     uint64_t paxos;                     /* under which this node takes part in the chain of maps */
+    uint64_t paxos_ids;                 /* taken in this run */
     struct wire_map map;                /* partitions 0: none yet */
     struct wire_map map_taken;          /* newer and decided: in force when this node serves */
     uint64_t map_us;                    /* since when the present one is in force here */
@@ -428,8 +442,8 @@ struct node {
     uint64_t move_bytes, move_bytes_us; /* snapshots for learners: may be sent now; counted at */
     uint32_t self_pos;                  /* in map.members */
     bool log_started;                   /* the log has held votes: its absence would be amnesia */
-    bool joined; /* took another's place and is not yet rebuilt in every group */
     bool was_ready;
+    struct chain *chain;      /* NULL: no map yet */
     struct wire_map map_next; /* being written */
     bool map_writing, map_dirty;
     bool identity_repair;  /* one of its two files is to be written again */
@@ -444,7 +458,7 @@ struct node {
     struct wire_entries entries; /* scratch of decoding */
     struct buf scratch;          /* scratch of encoding */
 
-    struct link links[NODE_MEMBERS_MAX];
+    struct link links[NODE_LINKS_MAX];
     uint32_t link_count;
     struct guest *guests;
     uint32_t guest_count, guest_cap;
@@ -518,21 +532,16 @@ MUST_USE enum err node_found_boot(struct node *n, const struct disk_boot *boot,
                                   const uint8_t entropy[32], struct diag *why);
 void node_found_begin(struct node *n); /* after boot: dial, write identity */
 void node_found_hello(struct node *n, struct link *l);
+void node_found_visit(struct node *n, struct link *l); /* one that is no member said hello */
 void node_found_tick(struct node *n);
 void node_found_rebuilt(struct node *n); /* a replica votes again: perhaps the last one */
 void node_found_map(struct node *n, struct link *l, struct slice payload);
 void node_found_disk(struct node *n, enum disk_user user, const struct disk_done *of);
-/* A file of metadata, or its copy. *repair: one of them must be written again. */
-MUST_USE enum err node_meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
-                                 bool *repair, struct diag *why);
-/* Both files; node_found_disk hears of it as `user`. */
-void node_meta_write(struct node *n, const char *path, enum disk_user user, const struct buf *body);
 /* Take `map` (owned) as the first, to be written; service starts once it is. */
 void node_found_adopt(struct node *n, struct wire_map map);
 void node_map_write(struct node *n); /* persist node->map as it is now */
 /* Position of the member that runs replicas of this id, or -1. */
 int node_member_of(const struct node *n, struct raft_id id);
-void node_members_learn(struct node *n, const struct wire_member *members, uint32_t count);
 int node_member_by_id(const struct node *n, const struct wire_id *id);
 int node_member_by_addr(const struct node *n, const char *peer_addr);
 struct raft_id node_replica_id(const struct node *n, uint32_t pos); /* generation 0 */
@@ -543,6 +552,13 @@ uint64_t node_new_paxos_id(struct node *n);
 void node_groups_alloc(struct node *n);
 void node_start_groups(struct node *n); /* the map is durable and new */
 void node_self_member(const struct node *n, struct wire_member *out);
+
+/* node_meta.c */
+/* The file, or its copy, without the head. *repair: one of the two must be written again. */
+MUST_USE enum err node_meta_read(const struct disk_boot *boot, const char *path, struct buf *out,
+                                 bool *repair, struct diag *why);
+/* Both files; the completion of the second has `user` in its token. */
+void node_meta_write(struct node *n, const char *path, enum disk_user user, const struct buf *body);
 
 /* node_boot.c */
 /* The id under which a replica that has forgotten comes back; 0: there are no more. */
@@ -558,6 +574,9 @@ void node_link_closed(struct node *n, struct link *l, const char *reason);
 bool node_link_guest_closed(struct node *n, uint64_t conn);
 bool node_link_received(struct node *n, uint64_t conn, const uint8_t *data, size_t len);
 struct link *node_link_by_conn(struct node *n, uint64_t conn);
+/* What was built for l is sent, then its connection ends. */
+void node_link_end(struct node *n, struct link *l);
+void node_link_say_map(struct node *n, struct link *l); /* the newest decided */
 /* The link to the node that runs a replica; NULL when it is not up. */
 struct link *node_link_to(struct node *n, struct raft_id id);
 struct link *node_link_at(struct node *n, uint32_t member_pos); /* up, or NULL */
@@ -599,7 +618,6 @@ struct group_blob {
     struct wire_starts starts;
 };
 MUST_USE enum err node_group_decode_blob(struct slice data, struct group_blob *out);
-void node_group_merge_members(struct node *n, const struct group_blob *blob);
 /* The replica was taken out: it and its data go. It remembers its name, which is not used again. */
 void node_group_end(struct group *g);
 /* The group as a fresh replica under a new identity. */
@@ -817,7 +835,7 @@ bool node_move_allowed(struct group *g, struct raft_id to, uint64_t bytes);
 void node_member_tick(struct node *n);
 void node_member_join(struct node *n, struct link *l, const struct wire_join *j);
 void node_member_conf_changed(struct group *g); /* appended, or taken back */
-void node_member_conf_applied(struct group *g, const struct raft_conf *conf, struct slice context);
+void node_member_conf_applied(struct group *g, const struct raft_conf *conf);
 void node_balance_tick(struct node *n);
 /* Another replica could take the leadership now. */
 bool node_member_can_leave(struct group *g);

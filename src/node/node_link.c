@@ -1,6 +1,10 @@
 /* Links: one TCP connection per pair of nodes, for everything between them.
  *
- * The node with the lower peer address dials. Both say hello first. Frames are
+ * A member is its id: whoever says hello under it, from whatever address, is that member. Of
+ * two members the one with the lower id dials; one that is not where the map has it dials all,
+ * and also the addresses it was given on its command line, for others may have moved as well.
+ * Of two connections of one pair that of the lower id stays. (Before there is a map: the lower
+ * address dials; a joiner dials one after the other.) Both say hello first. Frames are
  * gathered during a turn and sent at its end: Raft messages that wait for a log
  * write in one gated send, everything else at once.
  */
@@ -31,7 +35,7 @@ static void link_reset_frames(struct link *l)
 
 static void link_add(struct node *n, const char *addr)
 {
-    CHECK(n->link_count < NODE_MEMBERS_MAX);
+    CHECK(n->link_count < NODE_LINKS_MAX);
     struct link *l = &n->links[n->link_count];
 
     *l = (struct link){.pos = n->link_count++};
@@ -48,92 +52,161 @@ static struct link *link_by_addr(struct node *n, const char *addr)
     return NULL;
 }
 
-static struct link *link_by_node(struct node *n, const struct wire_id *id)
+/* Before the map: a link per listed address. With it: link i belongs to member i; behind them
+ * those to listed addresses where the map has nobody, and places for visitors. */
+static void links_list(struct node *n)
 {
-    for (uint32_t i = 0; i < n->link_count && !wire_id_is_zero(id); i++) {
-        if (wire_id_eq(&n->links[i].node, id)) {
+    bool mapped = n->map.partitions > 0;
+
+    n->link_count = 0;
+    for (uint32_t i = 0; i < n->map.member_count; i++) {
+        link_add(n, n->map.members[i].peer_addr);
+        n->links[i].node = n->map.members[i].node;
+    }
+    for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
+        const char *seed = n->cfg.seeds[i];
+
+        if (!mapped || (strcmp(seed, n->cfg.peer_addr) != 0 && node_member_by_addr(n, seed) < 0)) {
+            link_add(n, seed);
+            n->links[n->link_count - 1].seed = true;
+        }
+    }
+    for (uint32_t i = 0; mapped && i < NODE_VISITORS_MAX; i++) {
+        link_add(n, "");
+    }
+}
+
+/* A place for a visitor; NULL: there are enough of them. */
+static struct link *link_vacant(struct node *n)
+{
+    for (uint32_t i = n->map.member_count; i < n->link_count; i++) {
+        if (n->links[i].addr[0] == 0 && n->links[i].conn == 0) {
             return &n->links[i];
         }
     }
     return NULL;
 }
 
-/* Into its new place, which says whom it leads to and where. False: to another address than it is
- * being dialed at. */
-static bool link_move(struct link *to, const struct link *from)
+/* Where a link of the former list belongs now; NULL: nowhere. */
+static struct link *link_home(struct node *n, const struct link *was)
+{
+    int pos;
+
+    if (n->map.partitions == 0) {
+        return link_by_addr(n, was->addr);
+    }
+    if (was->state == LINK_VISIT) { /* a visitor that is a member now says hello anew */
+        return node_member_by_id(n, &was->hello.node) < 0 ? link_vacant(n) : NULL;
+    }
+    if (!wire_id_is_zero(&was->node) && !was->seed) {
+        pos = node_member_by_id(n, &was->node);
+        return pos < 0 ? NULL : &n->links[pos];
+    }
+    if (was->state == LINK_UP) { /* of the founding list */
+        pos = node_member_by_id(n, &was->node);
+        return pos < 0 ? NULL : &n->links[pos];
+    }
+    for (uint32_t i = n->map.member_count; i < n->link_count; i++) {
+        if (n->links[i].seed && strcmp(n->links[i].addr, was->addr) == 0) {
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void link_free(struct link *l)
+{
+    buf_free(&l->in);
+    buf_free(&l->now);
+    buf_free(&l->gated);
+    buf_free(&l->records);
+    buf_free(&l->requests);
+    buf_free(&l->replies);
+    buf_free(&l->raft_now);
+}
+
+/* Into its place, which says whom it leads to. */
+static void link_place(struct link *to, const struct link *from)
 {
     struct link place = *to;
-    bool same_addr = strcmp(to->addr, from->addr) == 0;
 
-    if (!same_addr && from->state != LINK_UP) {
-        return false;
-    }
     *to = *from;
     to->pos = place.pos;
-    memcpy(to->addr, place.addr, sizeof to->addr);
+    to->seed = place.seed;
     if (to->state != LINK_UP) {
+        memcpy(to->addr, place.addr, sizeof to->addr);
         to->node = place.node;
     }
     to->hello.peer_addr = slice_str(to->hello_peer);
     to->hello.client_addr = slice_str(to->hello_client);
-    return true;
 }
 
-/* Before the map: a link per listed address. With it: link i belongs to member i. */
 void node_links_setup(struct node *n)
 {
-    struct link old[NODE_MEMBERS_MAX];
-    bool taken[NODE_MEMBERS_MAX] = {false}, moved[NODE_MEMBERS_MAX] = {false};
     uint32_t old_count = n->link_count;
+    struct link *old = mem_alloc((old_count + 1) * sizeof *old);
 
-    memcpy(old, n->links, sizeof old);
-    n->link_count = 0;
-    if (n->map.partitions > 0) {
-        for (uint32_t i = 0; i < n->map.member_count; i++) {
-            link_add(n, n->map.members[i].peer_addr);
-            n->links[i].node = n->map.members[i].node;
-        }
-    } else {
-        for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
-            link_add(n, n->cfg.seeds[i]);
-        }
-    }
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < old_count; i++) {
-            struct link *l =
-                pass == 0 ? link_by_node(n, &old[i].node) : link_by_addr(n, old[i].addr);
-
-            if (l != NULL && !taken[l->pos] && !moved[i]) {
-                moved[i] = taken[l->pos] = link_move(l, &old[i]);
-            }
-        }
-    }
+    memcpy(old, n->links, old_count * sizeof old[0]);
+    links_list(n);
     for (uint32_t i = 0; i < old_count; i++) {
-        if (moved[i]) {
+        struct link *l = link_home(n, &old[i]);
+
+        if (l != NULL && l->conn == 0 && l->now.data == NULL) {
+            link_place(l, &old[i]);
             continue;
         }
         if (old[i].conn != 0) {
             node_effect_push(n, NODE_CLOSE)->conn = old[i].conn;
         }
-        buf_free(&old[i].in);
-        buf_free(&old[i].now);
-        buf_free(&old[i].gated);
-        buf_free(&old[i].records);
-        buf_free(&old[i].requests);
-        buf_free(&old[i].replies);
-        buf_free(&old[i].raft_now);
+        link_free(&old[i]);
     }
+    mem_free(old);
+}
+
+static bool mapped(const struct node *n)
+{
+    return n->map.partitions > 0;
 }
 
 static bool is_self(const struct node *n, const struct link *l)
 {
-    return strcmp(l->addr, n->cfg.peer_addr) == 0 ||
-           (n->map.partitions > 0 && l->pos == n->self_pos);
+    return mapped(n) ? l->pos == n->self_pos : strcmp(l->addr, n->cfg.peer_addr) == 0;
+}
+
+/* Some member is not connected, and it may be this address where it can be found. */
+static bool seed_needed(const struct node *n, const struct link *l)
+{
+    int known = wire_id_is_zero(&l->node) ? -1 : node_member_by_id(n, &l->node);
+
+    if (known >= 0 && n->links[known].state == LINK_UP) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n->map.member_count; i++) {
+        if (i != n->self_pos && n->links[i].state != LINK_UP) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool dials(const struct node *n, const struct link *l)
 {
-    return strcmp(n->cfg.peer_addr, l->addr) < 0;
+    if (l->addr[0] == 0) {
+        return false;
+    }
+    if (mapped(n)) {
+        const struct wire_member *me = &n->map.members[n->self_pos];
+
+        return l->seed ? seed_needed(n, l)
+                       : memcmp(n->id.b, l->node.b, sizeof n->id.b) < 0 ||
+                             strcmp(me->peer_addr, n->cfg.peer_addr) != 0;
+    }
+    for (uint32_t i = 0; n->cfg.start == NODE_START_JOIN && i < n->link_count; i++) {
+        if (n->links[i].state != LINK_DOWN) {
+            return false; /* one member is asked at a time */
+        }
+    }
+    return n->cfg.start == NODE_START_JOIN || strcmp(n->cfg.peer_addr, l->addr) < 0;
 }
 
 static void put_own_hello(struct node *n, struct buf *b)
@@ -144,8 +217,7 @@ static void put_own_hello(struct node *n, struct buf *b)
         .cluster = n->map.cluster,
         .map_epoch = n->map.epoch,
         .found_hash = n->cfg.start == NODE_START_FOUND ? node_found_hash(n) : 0,
-        .since = n->map.partitions > 0 ? n->map.members[n->self_pos].since : 0,
-        .joining = n->joined || (n->map.partitions == 0 && n->cfg.start == NODE_START_JOIN),
+        .joining = !mapped(n) && n->cfg.start == NODE_START_JOIN,
         .zone = n->cfg.zone,
         .paxos = n->paxos,
         .weight = (uint8_t)n->cfg.weight,
@@ -165,6 +237,7 @@ static void link_dial(struct node *n, struct link *l)
     l->conn = n->next_conn;
     n->next_conn += 2;
     l->state = LINK_DIALING;
+    l->dialed = true;
     l->heard_us = n->now.mono_us;
     l->in.len = PLANTED(HALF_FRAME_KEPT) ? l->in.len : 0;
     link_reset_frames(l);
@@ -188,6 +261,7 @@ static void link_down(struct node *n, struct link *l)
         wait = RETRY_US_MAX;
     }
     l->digests = l->gossips = l->greeted = false; /* whoever comes next says so again */
+    l->map_epoch = l->map_told = 0;
     l->retry_us = n->now.mono_us + wait / 2 + prng_below(&n->rng, wait);
     if (was_up) {
         l->lost_us = n->now.mono_us;
@@ -225,7 +299,8 @@ void node_link_garbled(struct node *n, struct link *l, const char *reason)
 void node_link_closed(struct node *n, struct link *l, const char *reason)
 {
     if (l->state == LINK_UP) {
-        node_log(n, NODE_LOG_INFO, "msg=\"link lost\" peer=%s reason=\"%s\"", l->addr, reason);
+        node_log(n, NODE_LOG_INFO, "msg=\"link lost\" peer=%s reason=\"%s\"", l->hello_peer,
+                 reason);
     }
     link_down(n, l);
 }
@@ -291,8 +366,10 @@ struct link *node_link_to(struct node *n, struct raft_id id)
 
 void node_link_accepted(struct node *n, uint64_t conn, const char *addr)
 {
-    /* An identity that a crash could still change must not be told to anyone. */
-    if (n->guest_count == GUESTS_MAX || n->phase == NODE_PHASE_IDENTITY) {
+    /* An identity that a crash could still change must not be told to anyone; and whoever wants
+     * to join asks one member after the other. */
+    if (n->guest_count == GUESTS_MAX || n->phase == NODE_PHASE_IDENTITY ||
+        (!mapped(n) && n->cfg.start == NODE_START_JOIN)) {
         node_effect_push(n, NODE_CLOSE)->conn = conn;
         return;
     }
@@ -350,6 +427,7 @@ static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
     l->node = h->node;
     l->failures = 0;
     l->refused[0] = 0;
+    l->map_epoch = h->map_epoch;
     l->heard_us = n->now.mono_us;
     l->ping_us = n->now.mono_us;
     node_found_hello(n, l);
@@ -357,7 +435,7 @@ static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
         return;
     }
     node_past_open(n, l);
-    node_log(n, NODE_LOG_INFO, "msg=\"link up\" peer=%s", l->addr);
+    node_log(n, NODE_LOG_INFO, "msg=\"link up\" peer=%s", l->hello_peer);
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         struct group *g = &n->groups[p];
 
@@ -375,41 +453,144 @@ static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
     }
 }
 
+/* One that is no member of the newest map that is known here, or this node is none. */
+static void link_visit(struct node *n, struct link *l, const struct wire_hello *h)
+{
+    hello_keep(l, h);
+    l->state = LINK_VISIT;
+    l->map_epoch = h->map_epoch;
+    l->heard_us = l->ping_us = n->now.mono_us;
+    if (mapped(n)) {
+        node_found_visit(n, l);
+    }
+}
+
+/* Whether a new connection to the member takes the place of its present one. Both sides decide
+ * alike: that of the lower id stays, or the newer of two that are alike. */
+static bool prevails(const struct node *n, const struct link *old, bool dialed)
+{
+    bool lower = memcmp(n->id.b, old->node.b, sizeof n->id.b) < 0;
+
+    return old->conn == 0 || old->state == LINK_DIALING || dialed == lower || old->dialed != lower;
+}
+
+/* The connection of `from`, or that of a guest in it, is one with the member of link l. */
+static void link_adopt(struct node *n, struct link *l, struct link *from,
+                       const struct wire_hello *h)
+{
+    if (l->conn != 0) {
+        node_link_drop(n, l, "the peer connected anew");
+    }
+    buf_free(&l->in);
+    l->in = from->in;
+    from->in = (struct buf){0};
+    l->conn = from->conn;
+    l->dialed = from->dialed;
+    link_reset_frames(l);
+    if (!l->dialed) {
+        put_own_hello(n, &l->now);
+    }
+    link_up(n, l, h);
+}
+
+/* Which link an accepted connection becomes. NULL: none, and the guest was told. */
+static struct link *link_for(struct node *n, uint64_t conn, const struct wire_hello *h)
+{
+    char addr[NODE_ADDR_MAX];
+    struct link *l;
+    int pos;
+
+    if (!mapped(n)) {
+        memcpy(addr, h->peer_addr.data, h->peer_addr.len);
+        addr[h->peer_addr.len] = 0;
+        l = link_by_addr(n, addr);
+        if (l == NULL || is_self(n, l) || h->joining) {
+            node_link_refuse(n, conn, h->joining ? ERR_AGAIN : ERR_REFUSED,
+                             h->joining ? "this node belongs to no cluster yet"
+                                        : "this address is not on the list of members");
+            return NULL;
+        }
+        return l;
+    }
+    pos = node_member_by_id(n, &h->node);
+    if (pos >= 0 && ((uint32_t)pos == n->self_pos || !prevails(n, &n->links[pos], false))) {
+        SOMETIMES((uint32_t)pos != n->self_pos, "node_link: a second connection is closed");
+        node_effect_push(n, NODE_CLOSE)->conn = conn;
+        (void)node_link_guest_closed(n, conn);
+        return NULL;
+    }
+    l = pos >= 0 ? &n->links[pos] : link_vacant(n);
+    if (l == NULL) {
+        node_link_refuse(n, conn, ERR_AGAIN, "too many strangers are here already");
+    }
+    return l;
+}
+
 /* The first frame of an accepted connection decides which link it becomes. */
 static void guest_hello(struct node *n, uint32_t at, struct slice payload)
 {
-    uint64_t conn = n->guests[at].conn;
-    struct buf rest = n->guests[at].in;
-    char addr[NODE_ADDR_MAX];
+    struct link from = {.conn = n->guests[at].conn};
     struct wire_hello h;
-    struct link *l = NULL;
+    struct link *l;
     enum err err = wire_get_hello(payload, &h);
 
     if (err != ERR_OK) {
-        node_link_refuse(n, conn, err,
+        node_link_refuse(n, from.conn, err,
                          err == ERR_VERSION ? "the two nodes speak different protocol versions"
                                             : "the hello cannot be read");
         return;
     }
-    memcpy(addr, h.peer_addr.data, h.peer_addr.len);
-    addr[h.peer_addr.len] = 0;
-    l = n->map.partitions > 0 ? link_by_node(n, &h.node) : NULL;
-    l = l != NULL ? l : link_by_addr(n, addr);
-    if (l == NULL || is_self(n, l)) {
-        node_link_refuse(n, conn, ERR_REFUSED, "this address is not on the list of members");
+    l = link_for(n, from.conn, &h);
+    if (l == NULL) {
         return;
     }
-    if (l->conn != 0) {
-        node_link_drop(n, l, "the peer connected anew");
-    }
+    from.in = n->guests[at].in;
     n->guests[at].in = (struct buf){0};
     guest_remove(n, at);
+    if (!mapped(n) || node_member_by_id(n, &h.node) >= 0) {
+        link_adopt(n, l, &from, &h);
+        return;
+    }
     buf_free(&l->in);
-    l->in = rest;
-    l->conn = conn;
+    l->in = from.in;
+    l->conn = from.conn;
+    l->dialed = false;
     link_reset_frames(l);
     put_own_hello(n, &l->now);
-    link_up(n, l, &h);
+    link_visit(n, l, &h);
+}
+
+/* The node at an address that was dialed has said who it is. */
+static void dialed_hello(struct node *n, struct link *l, const struct wire_hello *h)
+{
+    int pos = mapped(n) ? node_member_by_id(n, &h->node) : -1;
+    struct link *home = pos < 0 ? NULL : &n->links[pos];
+
+    if (!mapped(n) && n->cfg.start != NODE_START_JOIN) {
+        link_up(n, l, h);
+    } else if (home == NULL) {
+        link_visit(n, l, h);
+    } else if (home == l) {
+        link_up(n, l, h);
+    } else if ((uint32_t)pos == n->self_pos || !prevails(n, home, true)) {
+        if (l->seed) {
+            l->node = h->node;
+        }
+        node_link_drop(n, l, "the node at this address is known already");
+    } else {
+        struct link from = {.conn = l->conn, .dialed = true};
+
+        SOMETIMES(true, "node_link: a member was found at another address");
+        if (l->seed) {
+            l->node = h->node; /* where to find it is known, and need not be tried again */
+        }
+        /* Bytes behind the hello stay with the caller, who looks for the connection anew. */
+        l->conn = 0;
+        l->state = LINK_DOWN;
+        link_reset_frames(l);
+        l->retry_us = n->now.mono_us + RETRY_US_MAX;
+        link_adopt(n, home, &from, h);
+    }
 }
 
 /* ---- frames ---- */
@@ -482,7 +663,7 @@ static void frame_refuse(struct node *n, struct link *l, struct slice payload)
     (void)snprintf(l->refused, sizeof l->refused, "%.*s", (int)text.len, (const char *)text.data);
     node_log(n, NODE_LOG_ERROR, "msg=\"refused by a peer\" peer=%s reason=\"%.*s\"", l->addr,
              (int)text.len, (const char *)text.data);
-    if (n->phase == NODE_PHASE_FOUNDING) {
+    if (n->phase == NODE_PHASE_FOUNDING && code != ERR_AGAIN) {
         diag_set(&why, "refused by %s: %.*s", l->addr, (int)text.len, (const char *)text.data);
         node_fail(n, code == ERR_OK ? ERR_REFUSED : code, &why);
     }
@@ -511,6 +692,25 @@ static void frame_replica(struct node *n, struct link *l, const struct wire_fram
     }
 }
 
+/* What stands behind the features is the epoch of the sender's map. */
+static void frame_ping(struct node *n, struct link *l, struct slice payload)
+{
+    l->avoid = payload.len > 0 && payload.data[0] != 0;
+    l->digests = payload.len > 1 && (payload.data[1] & WIRE_DIGESTS) != 0;
+    l->gossips = payload.len > 1 && (payload.data[1] & WIRE_GOSSIP) != 0;
+    if (payload.len >= 10) {
+        l->map_epoch = load_u64le(payload.data + 2);
+    }
+    if (l->state == LINK_UP && mapped(n) && l->map_epoch < n->map.epoch &&
+        l->map_told < n->map.epoch) {
+        SOMETIMES(true, "node_link: a node that lags is told the map");
+        node_link_say_map(n, l);
+    }
+    if (l->state == LINK_UP) {
+        node_gossip_greet(n, l);
+    }
+}
+
 static void link_frame(struct node *n, struct link *l, const struct wire_frame *f)
 {
     struct wire_hello h;
@@ -519,13 +719,17 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
         node_link_garbled(n, l, "the first frame is not a hello");
         return;
     }
+    if (l->state == LINK_VISIT && f->type != WIRE_MAP && f->type != WIRE_REFUSE &&
+        f->type != WIRE_PING && f->type != WIRE_HELLO) {
+        return; /* one that believes to be a member; the newer map says who is right */
+    }
     switch (f->type) {
     case WIRE_HELLO:
         if (l->state != LINK_HELLO || wire_get_hello(f->payload, &h) != ERR_OK) {
             node_link_garbled(n, l, "an unexpected hello, or of another protocol version");
             return;
         }
-        link_up(n, l, &h);
+        dialed_hello(n, l, &h);
         return;
     case WIRE_RAFT:
         frame_raft(n, l, f->payload);
@@ -563,11 +767,11 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
     case WIRE_OUT:
         frame_replica(n, l, f);
         return;
+    case WIRE_PAXOS:
+        node_chain_frame(n, l, f->payload);
+        return;
     case WIRE_PING:
-        l->avoid = f->payload.len > 0 && f->payload.data[0] != 0;
-        l->digests = f->payload.len > 1 && (f->payload.data[1] & WIRE_DIGESTS) != 0;
-        l->gossips = f->payload.len > 1 && (f->payload.data[1] & WIRE_GOSSIP) != 0;
-        node_gossip_greet(n, l);
+        frame_ping(n, l, f->payload);
         return;
     }
 }
@@ -667,6 +871,23 @@ bool node_link_received(struct node *n, uint64_t conn, const uint8_t *data, size
     return false;
 }
 
+static void link_ping(struct node *n, struct link *l)
+{
+    size_t mark = wire_begin(&l->now, WIRE_PING);
+
+    l->ping_us = n->now.mono_us;
+    put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
+    put_u8(&l->now, WIRE_DIGESTS | (n->gossip != NULL ? WIRE_GOSSIP : 0));
+    put_u64le(&l->now, n->map.epoch);
+    wire_end(&l->now, mark);
+    /* Said again: the peer may not have had the map when it was said first. */
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        if (node_group_leads(&n->groups[p])) {
+            node_group_tell_leader(&n->groups[p], l);
+        }
+    }
+}
+
 void node_link_tick(struct node *n)
 {
     uint64_t now = n->now.mono_us;
@@ -682,7 +903,8 @@ void node_link_tick(struct node *n)
     }
     for (uint32_t i = 0; i < n->link_count; i++) {
         struct link *l = &n->links[i];
-        uint64_t patience = l->state == LINK_UP ? SILENCE_US_MAX : HELLO_US_MAX;
+        uint64_t patience =
+            l->state == LINK_UP || l->state == LINK_VISIT ? SILENCE_US_MAX : HELLO_US_MAX;
 
         if (is_self(n, l)) {
             continue;
@@ -705,19 +927,8 @@ void node_link_tick(struct node *n)
             node_link_drop(n, l, "the peer does not read what it is sent");
             continue;
         }
-        if (l->state == LINK_UP && now - l->ping_us >= PING_US) {
-            l->ping_us = now;
-            size_t mark = wire_begin(&l->now, WIRE_PING);
-
-            put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
-            put_u8(&l->now, WIRE_DIGESTS | (n->gossip != NULL ? WIRE_GOSSIP : 0));
-            wire_end(&l->now, mark);
-            /* Said again: the peer may not have had the map when it was said first. */
-            for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
-                if (node_group_leads(&n->groups[p])) {
-                    node_group_tell_leader(&n->groups[p], l);
-                }
-            }
+        if ((l->state == LINK_UP || l->state == LINK_VISIT) && now - l->ping_us >= PING_US) {
+            link_ping(n, l);
         }
     }
 }
@@ -783,6 +994,27 @@ static void send_buf(struct node *n, struct link *l, struct buf *b, uint64_t gat
     l->unsent += b->len;
     n->stats.out_bytes += b->len;
     *b = (struct buf){0};
+}
+
+void node_link_say_map(struct node *n, struct link *l)
+{
+    const struct wire_map *map = node_chain_map(n);
+    size_t mark;
+
+    if (map == NULL) {
+        return;
+    }
+    mark = wire_begin(&l->now, WIRE_MAP);
+    wire_put_map(&l->now, map);
+    wire_end(&l->now, mark);
+    l->map_told = map->epoch;
+}
+
+void node_link_end(struct node *n, struct link *l)
+{
+    send_buf(n, l, &l->now, 0);
+    node_effect_push(n, NODE_CLOSE)->conn = l->conn;
+    link_down(n, l);
 }
 
 /* What the gated messages rest on goes before them. */

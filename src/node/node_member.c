@@ -176,7 +176,6 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
         n->groups != NULL && j->group < n->map.partitions ? &n->groups[j->group] : NULL;
     const struct raft_conf *now;
     struct raft_conf next;
-    struct buf context = {0};
     struct raft_id victim;
     enum err err;
 
@@ -208,9 +207,7 @@ void node_member_join(struct node *n, struct link *l, const struct wire_join *j)
         }
         next.learners[next.learner_count++] = j->id;
     }
-    wire_put_member(&context, &j->member);
-    err = raft_propose_conf(g->raft, n->now.mono_us, &next, buf_slice(&context));
-    buf_free(&context);
+    err = raft_propose_conf(g->raft, n->now.mono_us, &next, (struct slice){0});
     SOMETIMES(err == ERR_OK, "node_member: a replica is taken in");
     node_group_mark(g);
 }
@@ -228,21 +225,15 @@ void node_member_conf_changed(struct group *g)
     }
 }
 
-void node_member_conf_applied(struct group *g, const struct raft_conf *conf, struct slice context)
+void node_member_conf_applied(struct group *g, const struct raft_conf *conf)
 {
     struct node *n = g->node;
-    struct reader r = reader_of(context.data, context.len);
-    struct wire_member m;
 
     if (g->rebuilding && raft_conf_is_voter(conf, g->self) && conf->outgoing_count == 0) {
         g->rebuilding = false;
         node_log(n, NODE_LOG_INFO, "msg=\"the replica votes again\" partition=%u", g->partition);
         node_found_rebuilt(n);
     }
-    if (context.len == 0 || wire_get_member(&r, &m) != ERR_OK) {
-        return;
-    }
-    node_members_learn(n, &m, 1);
 }
 
 /* ---- leadership ---- */

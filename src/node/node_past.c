@@ -308,6 +308,7 @@ void node_past_forgot(struct node *n, struct link *l, struct slice payload)
                  g->partition, l->addr, (unsigned long long)g->records,
                  (unsigned long long)s.records);
         start_anew(g, s.replica);
+        node_chain_forgot(n); /* its other files are as old */
     }
 }
 

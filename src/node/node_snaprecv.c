@@ -209,7 +209,6 @@ static void take_state(struct group *g, const struct group_blob *blob)
     if (blob->last_stamp.n > g->clock.last.n) {
         g->clock.last = blob->last_stamp;
     }
-    node_group_merge_members(n, blob);
     node_apply_drop_pending(g, v->index, "this replica was overtaken by a snapshot");
     node_reads_overtaken(g, v->index);
     g->snap_ticket = g->install_ticket = v->install_ticket = wal_ticket(n->wal);

@@ -39,16 +39,15 @@ enum wire_type {
     WIRE_LEADERS = 9, /* who leads what, as the sender knows it */
     WIRE_REFUSE = 10, /* why the connection ends; for people */
     /* I am here; one byte: 1 = give me no leadership (stopping, disk full); then one of
-     * enum wire_feature, which those that know of none do not read */
+     * enum wire_feature; then u64 the epoch of my map */
     WIRE_PING = 11,
     WIRE_DIGEST = 12,  /* are the replicas equal? Only to those that said WIRE_DIGESTS */
     WIRE_RECORDS = 13, /* how many log records my replicas have, durably */
     WIRE_FORGOT = 14,  /* your replica has said that it had more */
+    WIRE_PAXOS = 15,   /* messages of the chain of maps */
     WIRE_SWIM = 16,    /* one message of the membership. Only to those that said WIRE_GOSSIP */
     WIRE_OUT = 17,     /* does my replica still take part? It does not */
 };
-/* Reserved; it joins the types above when nodes speak it. Until then such a frame is unknown. */
-enum { WIRE_PAXOS = 15 /* messages of the chain of maps */ };
 
 /* What the sender of a PING understands beyond version 1, so that a node which knows it may
  * meet one that does not. */
@@ -79,7 +78,6 @@ struct wire_hello {
     uint64_t map_epoch;
     uint64_t found_hash; /* of the sorted founding list; 0: not founding */
     bool joining;
-    uint64_t since; /* as in struct wire_member */
     uint32_t zone;
     uint8_t weight;
     uint64_t paxos; /* as in struct wire_member */
@@ -138,7 +136,6 @@ enum wire_member_state {
 };
 struct wire_member {
     struct wire_id node;
-    uint64_t since; /* when it took this address over, in ms; 0: founding. The latest owns it */
     uint32_t zone;
     uint8_t weight; /* capacity, 1 to WIRE_WEIGHT_MAX */
     enum wire_member_state state;

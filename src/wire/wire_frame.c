@@ -15,7 +15,7 @@ bool wire_id_is_zero(const struct wire_id *a)
 
 static bool type_known(uint8_t type)
 {
-    return (type >= WIRE_HELLO && type <= WIRE_FORGOT) || type == WIRE_SWIM || type == WIRE_OUT;
+    return type >= WIRE_HELLO && type <= WIRE_OUT;
 }
 
 enum err wire_next(const uint8_t *data, size_t len, struct wire_frame *out)

@@ -45,7 +45,6 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
     put_varint(b, h->map_epoch);
     put_u64le(b, h->found_hash);
     put_u8(b, h->joining ? 1 : 0);
-    put_varint(b, h->since);
     put_varint(b, h->zone);
     put_u8(b, h->weight);
     put_u64le(b, h->paxos);
@@ -66,7 +65,6 @@ enum err wire_get_hello(struct slice payload, struct wire_hello *h)
     h->map_epoch = get_varint(&r);
     h->found_hash = get_u64le(&r);
     h->joining = get_u8(&r) != 0;
-    h->since = get_varint(&r);
     h->zone = (uint32_t)get_varint(&r);
     h->weight = get_u8(&r);
     h->paxos = get_u64le(&r);
@@ -83,7 +81,6 @@ enum err wire_get_hello(struct slice payload, struct wire_hello *h)
 void wire_put_member(struct buf *b, const struct wire_member *m)
 {
     put_id(b, &m->node);
-    put_varint(b, m->since);
     put_varint(b, m->zone);
     put_u8(b, m->weight);
     put_u8(b, (uint8_t)m->state);
@@ -97,7 +94,6 @@ enum err wire_get_member(struct reader *r, struct wire_member *m)
     uint8_t state;
 
     get_id(r, &m->node);
-    m->since = get_varint(r);
     m->zone = (uint32_t)get_varint(r);
     m->weight = get_u8(r);
     state = get_u8(r);
