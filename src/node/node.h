@@ -197,6 +197,13 @@ struct node_group_view {
     const struct raft_conf *conf;
 };
 bool node_group_view(const struct node *n, uint32_t partition, struct node_group_view *out);
+/* The newest decided map. False: none yet. */
+struct node_map_view {
+    uint64_t epoch, digest; /* digest: of all that it says */
+    uint32_t members, acceptors;
+    uint64_t self; /* the id under which this node takes part in deciding the next one */
+};
+bool node_map_view(const struct node *n, struct node_map_view *out);
 /* What a correct cluster on sound disks never sees; since the process started. */
 struct node_troubles {
     uint64_t peer_errors;       /* links ended for bytes of a peer that cannot be read */

@@ -54,6 +54,30 @@ static bool value_fits(const struct node *n, uint64_t epoch, struct slice value)
     return fits;
 }
 
+static void note_digest(struct node *n)
+{
+    struct buf value = {0};
+
+    wire_put_map(&value, &n->chain->map);
+    n->chain->digest = hash64(value.data, value.len);
+    buf_free(&value);
+}
+
+bool node_map_view(const struct node *n, struct node_map_view *out)
+{
+    const struct chain *c = n->chain;
+
+    if (c == NULL) {
+        return false;
+    }
+    *out = (struct node_map_view){.epoch = c->map.epoch,
+                                  .digest = c->digest,
+                                  .members = c->map.member_count,
+                                  .acceptors = c->map.council_count,
+                                  .self = n->paxos};
+    return true;
+}
+
 const struct wire_map *node_chain_map(const struct node *n)
 {
     return n->chain == NULL ? NULL : &n->chain->map;
@@ -182,6 +206,7 @@ static void chain_new(struct node *n, const struct wire_map *map)
     n->chain = MEM_NEW(struct chain);
     wire_map_copy(&n->chain->map, map);
     n->chain->listen_us = n->now.mono_us + n->cfg.election_us_min;
+    note_digest(n);
 }
 
 static enum err take_newer(struct node *n, const struct paxos_recovered *rec, struct diag *why)
@@ -196,10 +221,12 @@ static enum err take_newer(struct node *n, const struct paxos_recovered *rec, st
                                  "mixed");
         return ERR_CORRUPT;
     }
+    note_digest(n);
     if (c->map.epoch <= n->map.epoch) {
         return ERR_OK;
     }
-    SOMETIMES(true, "node_chain: stopped between a decision and writing the map");
+    SOMETIMES_RARE(true, "node_chain: stopped between a decision and writing the map", 20000,
+                   "a crash between the writes of two files; test/unit/node/node_chain_test.c");
     pos = wire_map_member(&c->map, &n->id);
     if (pos < 0) {
         diag_set(why,
@@ -496,6 +523,7 @@ static void learned(struct node *n, struct slice value)
     wire_map_free(&c->map);
     err = wire_get_map(value, &c->map);
     CHECK(err == ERR_OK); /* looked at when it came */
+    note_digest(n);
     if (c->map.epoch <= n->map.epoch) {
         return; /* at the start: meta/map was written, meta/chain was not */
     }

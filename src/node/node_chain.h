@@ -59,6 +59,7 @@ struct chain {
     struct paxos *paxos;
     struct paxos_effects fx;
     struct wire_map map; /* the newest decided */
+    uint64_t digest;     /* of its bytes */
     /* meta/chain: writes are numbered; one at a time */
     uint64_t issued, durable;
     bool writing;

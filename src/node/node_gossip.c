@@ -561,7 +561,7 @@ static void tell_load(struct node *n)
 static void look(struct node *n)
 {
     n->gossip->look_us = n->now.mono_us + LOOK_US;
-    for (uint32_t i = 0; i < n->link_count; i++) {
+    for (uint32_t i = 0; i < n->link_count && i < n->map.member_count; i++) {
         look_at_link(n, &n->links[i]);
     }
     forget_strangers(n);

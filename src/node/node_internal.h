@@ -442,6 +442,7 @@ struct node {
     uint64_t move_bytes, move_bytes_us; /* snapshots for learners: may be sent now; counted at */
     uint32_t self_pos;                  /* in map.members */
     bool log_started;                   /* the log has held votes: its absence would be amnesia */
+    bool joined; /* came later, and is not yet a voter in every group that is placed here */
     bool was_ready;
     struct chain *chain;      /* NULL: no map yet */
     struct wire_map map_next; /* being written */

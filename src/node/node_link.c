@@ -23,6 +23,7 @@ enum {
     SILENCE_US_MAX = 3 * 1000 * 1000,
     UNSENT_BYTES_MAX = 1 << 30, /* a peer that talks but does not read */
     GUESTS_MAX = 256,
+    FOUND_PATIENCE_US = 1000 * 1000,
 };
 
 static void link_reset_frames(struct link *l)
@@ -31,6 +32,27 @@ static void link_reset_frames(struct link *l)
     l->records.len = 0;
     l->raft_now_open = l->raft_gated_open = l->request_open = l->reply_open = false;
     l->gate = 0;
+}
+
+static bool mapped(const struct node *n)
+{
+    return n->map.partitions > 0;
+}
+
+static void send_buf(struct node *n, struct link *l, struct buf *b, uint64_t gate)
+{
+    struct node_effect *e;
+
+    if (b->len == 0) {
+        return;
+    }
+    e = node_effect_push(n, NODE_SEND);
+    e->conn = l->conn;
+    e->gate = gate;
+    e->data = *b;
+    l->unsent += b->len;
+    n->stats.out_bytes += b->len;
+    *b = (struct buf){0};
 }
 
 static void link_add(struct node *n, const char *addr)
@@ -56,8 +78,6 @@ static struct link *link_by_addr(struct node *n, const char *addr)
  * those to listed addresses where the map has nobody, and places for visitors. */
 static void links_list(struct node *n)
 {
-    bool mapped = n->map.partitions > 0;
-
     n->link_count = 0;
     for (uint32_t i = 0; i < n->map.member_count; i++) {
         link_add(n, n->map.members[i].peer_addr);
@@ -66,12 +86,13 @@ static void links_list(struct node *n)
     for (uint32_t i = 0; i < n->cfg.seed_count; i++) {
         const char *seed = n->cfg.seeds[i];
 
-        if (!mapped || (strcmp(seed, n->cfg.peer_addr) != 0 && node_member_by_addr(n, seed) < 0)) {
+        if (!mapped(n) ||
+            (strcmp(seed, n->cfg.peer_addr) != 0 && node_member_by_addr(n, seed) < 0)) {
             link_add(n, seed);
             n->links[n->link_count - 1].seed = true;
         }
     }
-    for (uint32_t i = 0; mapped && i < NODE_VISITORS_MAX; i++) {
+    for (uint32_t i = 0; mapped(n) && i < NODE_VISITORS_MAX; i++) {
         link_add(n, "");
     }
 }
@@ -141,6 +162,16 @@ static void link_place(struct link *to, const struct link *from)
     to->hello.client_addr = slice_str(to->hello_client);
 }
 
+/* A visitor that is a member now gets the map that says so, and comes back as one. */
+static void farewell(struct node *n, struct link *l)
+{
+    if (l->state == LINK_VISIT && mapped(n) && node_member_by_id(n, &l->hello.node) >= 0) {
+        SOMETIMES(true, "node_link: a node has joined by a decided map");
+        node_link_say_map(n, l);
+        send_buf(n, l, &l->now, 0);
+    }
+}
+
 void node_links_setup(struct node *n)
 {
     uint32_t old_count = n->link_count;
@@ -156,16 +187,12 @@ void node_links_setup(struct node *n)
             continue;
         }
         if (old[i].conn != 0) {
+            farewell(n, &old[i]);
             node_effect_push(n, NODE_CLOSE)->conn = old[i].conn;
         }
         link_free(&old[i]);
     }
     mem_free(old);
-}
-
-static bool mapped(const struct node *n)
-{
-    return n->map.partitions > 0;
 }
 
 static bool is_self(const struct node *n, const struct link *l)
@@ -206,7 +233,9 @@ static bool dials(const struct node *n, const struct link *l)
             return false; /* one member is asked at a time */
         }
     }
-    return n->cfg.start == NODE_START_JOIN || strcmp(n->cfg.peer_addr, l->addr) < 0;
+    /* The others may have a map, in which this address is that of one with a lower id. */
+    return n->cfg.start == NODE_START_JOIN || strcmp(n->cfg.peer_addr, l->addr) < 0 ||
+           n->now.mono_us - n->started.mono_us > FOUND_PATIENCE_US;
 }
 
 static void put_own_hello(struct node *n, struct buf *b)
@@ -580,7 +609,8 @@ static void dialed_hello(struct node *n, struct link *l, const struct wire_hello
     } else {
         struct link from = {.conn = l->conn, .dialed = true};
 
-        SOMETIMES(true, "node_link: a member was found at another address");
+        SOMETIMES_RARE(true, "node_link: a member was found at another address", MARK_NOT_DUE,
+                       "machines keep their addresses; test/unit/node/node_chain_test.c");
         if (l->seed) {
             l->node = h->node; /* where to find it is known, and need not be tried again */
         }
@@ -978,22 +1008,6 @@ struct buf *node_link_reply_frame(struct link *l)
         l->reply_open = true;
     }
     return &l->replies;
-}
-
-static void send_buf(struct node *n, struct link *l, struct buf *b, uint64_t gate)
-{
-    struct node_effect *e;
-
-    if (b->len == 0) {
-        return;
-    }
-    e = node_effect_push(n, NODE_SEND);
-    e->conn = l->conn;
-    e->gate = gate;
-    e->data = *b;
-    l->unsent += b->len;
-    n->stats.out_bytes += b->len;
-    *b = (struct buf){0};
 }
 
 void node_link_say_map(struct node *n, struct link *l)

@@ -22,8 +22,7 @@ static void drop_links(struct node *n, const struct wire_map *map)
     for (uint32_t i = 0; i < n->link_count; i++) {
         struct link *l = &n->links[i];
 
-        if (l->conn != 0 && wire_map_member(map, &l->node) < 0 &&
-            !(l->state == LINK_UP && l->hello.joining)) {
+        if (l->state == LINK_UP && wire_map_member(map, &l->node) < 0) {
             SOMETIMES(true, "node_map: the link of a member that has left");
             node_link_drop(n, l, "the node is a member no more");
         }

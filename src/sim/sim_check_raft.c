@@ -413,7 +413,7 @@ bool sim_check_raft_converged(struct sim_world *w, struct diag *why)
             return false;
         }
     }
-    return count > 0;
+    return count > 0 && sim_check_map_converged(w, why);
 }
 
 /* Those of the core agree on a leader among themselves; one that is being rebuilt may not know

@@ -809,6 +809,9 @@ static void check_troubles(struct sim_world *w, const struct sim_host *h)
     if (t.snapshots_refused > 0 && !any_damaged(w)) {
         sim_found(w, "n%u received a snapshot that is not whole", h->id);
     }
+    if (t.maps_forked > 0) {
+        sim_found(w, "n%u has seen the chain of maps fork", h->id);
+    }
     if (t.peer_errors > 0) {
         sim_found(w, "n%u cannot read what a peer said, and no network changes bytes", h->id);
     }
@@ -842,6 +845,7 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     check_troubles(w, h);
     sim_check_raft_turn(w, h);
     sim_check_gossip_turn(w, h);
+    sim_check_map_turn(w, h);
     sim_rot_turn(w, h);
 }
 
@@ -1004,6 +1008,7 @@ void sim_host_start(struct sim_world *w, struct sim_host *h)
             sim_disk_bytes(&h->disk));
     sim_check_raft_started(w, h);
     sim_check_gossip_started(w, h);
+    sim_check_map_started(w, h);
     sim_fault_started(w, h);
     schedule_turn(w, h, w->now_us + 1);
 }

@@ -4,6 +4,7 @@
 #include "base/base_hash.h"
 #include "base/base_mem.h"
 #include "sim/sim_check_gossip.h"
+#include "sim/sim_check_map.h"
 #include "sim/sim_check_raft.h"
 #include "sim/sim_client.h"
 #include "sim/sim_fault_memory.h"
@@ -68,6 +69,7 @@ struct sim_world {
     int64_t wall_offset_ms[SIM_HOSTS_MAX]; /* as the history has it */
     struct sim_raft_check raft;
     struct sim_gossip_check gossip;
+    struct sim_map_check map;
     struct sim_harm harm;
     struct sim_live live;
     struct sim_rots rots;

@@ -549,21 +549,6 @@ static void paxos_vector(void **state)
     buf_free(&b);
 }
 
-/* Reserved, and spoken by nobody yet. */
-static void paxos_frames_are_unknown(void **state)
-{
-    struct paxos_msg m = {.kind = PAXOS_ASK, .from = {1}, .to = {2}};
-    struct wire_frame f;
-    struct buf b = {0};
-    size_t mark = wire_begin(&b, (enum wire_type)WIRE_PAXOS);
-
-    (void)state;
-    wire_put_paxos(&b, &m);
-    wire_end(&b, mark);
-    assert_int_equal(wire_next(b.data, b.len, &f), ERR_CORRUPT);
-    buf_free(&b);
-}
-
 static void a_flipped_bit_is_noticed(void **state)
 {
     struct wire_reply p = {.id = 1, .outcome = WIRE_DONE, .reply = SLICE("+OK\r\n")};
@@ -628,7 +613,6 @@ int main(void)
         cmocka_unit_test(frozen_vector),
         cmocka_unit_test(paxos_round_trip),
         cmocka_unit_test(paxos_vector),
-        cmocka_unit_test(paxos_frames_are_unknown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
