@@ -154,8 +154,8 @@ static void link_place(struct link *to, const struct link *from)
     *to = *from;
     to->pos = place.pos;
     to->seed = place.seed;
+    memcpy(to->addr, place.addr, sizeof to->addr);
     if (to->state != LINK_UP) {
-        memcpy(to->addr, place.addr, sizeof to->addr);
         to->node = place.node;
     }
     to->hello.peer_addr = slice_str(to->hello_peer);
@@ -197,7 +197,7 @@ void node_links_setup(struct node *n)
 
 static bool is_self(const struct node *n, const struct link *l)
 {
-    return mapped(n) ? l->pos == n->self_pos : strcmp(l->addr, n->cfg.peer_addr) == 0;
+    return strcmp(l->addr, n->cfg.peer_addr) == 0 || (mapped(n) && l->pos == n->self_pos);
 }
 
 /* Some member is not connected, and it may be this address where it can be found. */
