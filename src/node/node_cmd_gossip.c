@@ -106,8 +106,9 @@ void node_gossip_members(const struct node *n, struct buf *b)
         for (unsigned k = 0; k < 16; k++) {
             buf_printf(b, "%02x", m->node.b[k]);
         }
-        buf_printf(b, " clients %s peers %s zone %u leads %u %s", m->client_addr, m->peer_addr,
-                   m->zone, led, link_word(n, i));
+        buf_printf(b, " clients %s peers %s zone %u ", m->client_addr, m->peer_addr, m->zone);
+        node_map_member_text(n, i, b);
+        buf_printf(b, " leads %u %s", led, link_word(n, i));
         put_state(n, i, b);
         buf_printf(b, "\n");
     }

@@ -139,6 +139,8 @@ void node_cmd_synod(struct session *s, const struct cmd *cmd, uint32_t argc,
         status(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_MEMBERS) {
         node_gossip_members(s->node, &b);
+    } else if (cmd->id == CMD_ID_SYNOD_MOVES) {
+        node_map_moves_text(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_KEYS) {
         node_gossip_keys(s->node, &b);
     } else if (cmd->id == CMD_ID_SYNOD_GROUPS || cmd->id == CMD_ID_SYNOD_DIGEST) {

@@ -812,6 +812,10 @@ enum swim_state node_gossip_state(const struct node *n, uint32_t pos, struct swi
 /* Not to be given anything to do. */
 bool node_gossip_unwell(const struct node *n, uint32_t pos);
 
+/* node_cmd_map.c */
+void node_map_moves_text(const struct node *n, struct buf *b);
+void node_map_member_text(const struct node *n, uint32_t pos, struct buf *b);
+
 /* node_cmd_gossip.c */
 void node_gossip_info(const struct node *n, struct buf *b);
 void node_gossip_members(const struct node *n, struct buf *b);
