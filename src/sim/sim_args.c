@@ -1,9 +1,8 @@
 #include "sim/sim_args.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include "sim/sim_words.h"
 
-enum { SECONDS_MAX = 1000000, MICRO = 1000000 };
+enum { MICRO = 1000000 };
 
 static const char usage_head[] =
     "usage: synod sim cluster [options]\n"
@@ -57,29 +56,6 @@ void sim_args_free(struct sim_args *a)
 }
 
 /* --- values --- */
-
-static bool parse_number(const char *text, uint64_t *out)
-{
-    char *end;
-
-    errno = 0;
-    *out = strtoull(text, &end, 0);
-    return errno == 0 && *text >= '0' && *text <= '9' && *end == 0;
-}
-
-bool sim_args_seconds(const char *text, uint64_t *out_us)
-{
-    char *end;
-    double seconds;
-
-    errno = 0;
-    seconds = strtod(text, &end);
-    if (errno != 0 || *text < '0' || *text > '9' || *end != 0 || seconds > SECONDS_MAX) {
-        return false;
-    }
-    *out_us = (uint64_t)(seconds * MICRO + 0.5);
-    return true;
-}
 
 static bool parse_bug(const char *text, enum sim_bug *out)
 {
@@ -177,7 +153,7 @@ static bool set_number(struct sim_args *a, const struct number_option *row, cons
 {
     uint64_t n;
 
-    if (!parse_number(value, &n) || n < row->least || n > row->most) {
+    if (!sim_word_number(value, row->least, row->most, &n)) {
         return false;
     }
     if (row->wide) {
@@ -195,64 +171,6 @@ static bool set_choice(struct sim_set *set, const struct sim_set **used, const c
 {
     *used = set;
     return sim_set_parse(set, value);
-}
-
-enum understood { UNKNOWN, GOOD, BAD };
-
-static enum understood judge(bool good)
-{
-    return good ? GOOD : BAD;
-}
-
-static enum understood take_valued(struct sim_args *a, const char *name, const char *value)
-{
-    unsigned chosen = 0;
-
-    for (size_t i = 0; i < ARRAY_COUNT(number_options); i++) {
-        if (strcmp(name, number_options[i].name) == 0) {
-            a->seed_given =
-                a->seed_given || number_options[i].at == offsetof(struct sim_args, sim.seed);
-            return judge(set_number(a, &number_options[i], value));
-        }
-    }
-    if (strcmp(name, "--time") == 0) {
-        return judge(sim_args_seconds(value, &a->sim.fault_us) && a->sim.fault_us > 0);
-    }
-    if (strcmp(name, "--log") == 0) {
-        bool good = choose(log_names, ARRAY_COUNT(log_names), value, &chosen);
-
-        a->sim.log = (enum sim_log)chosen;
-        return judge(good);
-    }
-    if (strcmp(name, "--marks") == 0) {
-        bool good = choose(marks_names, ARRAY_COUNT(marks_names), value, &chosen);
-
-        a->marks = (enum sim_marks_wish)chosen;
-        return judge(good);
-    }
-    if (strcmp(name, "--history") == 0) {
-        a->sim.history_path = value;
-        return true;
-    }
-    if (strcmp(name, "--bug") == 0) {
-        return judge(parse_bug(value, &a->sim.bug));
-    }
-    if (strcmp(name, "--without") == 0) {
-        return judge(parse_faults(value, &a->sim.fault_mask_off));
-    }
-    if (strcmp(name, "--only-faults") == 0) {
-        return judge(set_choice(&a->only_faults, &a->sim.only_faults, value));
-    }
-    if (strcmp(name, "--skip-faults") == 0) {
-        return judge(set_choice(&a->skip_faults, &a->sim.skip_faults, value));
-    }
-    if (strcmp(name, "--only-ops") == 0) {
-        return judge(set_choice(&a->only_ops, &a->sim.only_ops, value));
-    }
-    if (strcmp(name, "--skip-ops") == 0) {
-        return judge(set_choice(&a->skip_ops, &a->sim.skip_ops, value));
-    }
-    return UNKNOWN;
 }
 
 static bool take_flag(struct sim_args *a, const char *name)
@@ -279,6 +197,61 @@ static bool take_flag(struct sim_args *a, const char *name)
     return false;
 }
 
+static enum sim_taken take(void *to, const char *name, const char *value)
+{
+    struct sim_args *a = to;
+    unsigned chosen = 0;
+
+    if (take_flag(a, name)) {
+        return SIM_WORD_FLAG;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(number_options); i++) {
+        if (strcmp(name, number_options[i].name) == 0) {
+            a->seed_given =
+                a->seed_given || number_options[i].at == offsetof(struct sim_args, sim.seed);
+            return sim_word_judge(set_number(a, &number_options[i], value));
+        }
+    }
+    if (strcmp(name, "--time") == 0) {
+        return sim_word_judge(sim_word_seconds(value, &a->sim.fault_us) && a->sim.fault_us > 0);
+    }
+    if (strcmp(name, "--log") == 0) {
+        bool good = choose(log_names, ARRAY_COUNT(log_names), value, &chosen);
+
+        a->sim.log = (enum sim_log)chosen;
+        return sim_word_judge(good);
+    }
+    if (strcmp(name, "--marks") == 0) {
+        bool good = choose(marks_names, ARRAY_COUNT(marks_names), value, &chosen);
+
+        a->marks = (enum sim_marks_wish)chosen;
+        return sim_word_judge(good);
+    }
+    if (strcmp(name, "--history") == 0) {
+        a->sim.history_path = value;
+        return sim_word_judge(*value != 0);
+    }
+    if (strcmp(name, "--bug") == 0) {
+        return sim_word_judge(parse_bug(value, &a->sim.bug));
+    }
+    if (strcmp(name, "--without") == 0) {
+        return sim_word_judge(parse_faults(value, &a->sim.fault_mask_off));
+    }
+    if (strcmp(name, "--only-faults") == 0) {
+        return sim_word_judge(set_choice(&a->only_faults, &a->sim.only_faults, value));
+    }
+    if (strcmp(name, "--skip-faults") == 0) {
+        return sim_word_judge(set_choice(&a->skip_faults, &a->sim.skip_faults, value));
+    }
+    if (strcmp(name, "--only-ops") == 0) {
+        return sim_word_judge(set_choice(&a->only_ops, &a->sim.only_ops, value));
+    }
+    if (strcmp(name, "--skip-ops") == 0) {
+        return sim_word_judge(set_choice(&a->skip_ops, &a->sim.skip_ops, value));
+    }
+    return SIM_WORD_UNKNOWN;
+}
+
 bool sim_args_parse(struct sim_args *a, int argc, char **argv, struct diag *why)
 {
     int at = 1;
@@ -292,26 +265,7 @@ bool sim_args_parse(struct sim_args *a, int argc, char **argv, struct diag *why)
     if (argc > at && strcmp(argv[at], "cluster") == 0) {
         at++;
     }
-    while (at < argc) {
-        const char *value = at + 1 < argc ? argv[at + 1] : "";
-
-        if (take_flag(a, argv[at])) {
-            at++;
-            continue;
-        }
-        switch (take_valued(a, argv[at], value)) {
-        case GOOD:
-            at += 2;
-            break;
-        case BAD:
-            diag_set(why, "%s cannot be '%s'", argv[at], value);
-            return false;
-        case UNKNOWN:
-            diag_set(why, "there is no option %s", argv[at]);
-            return false;
-        }
-    }
-    return true;
+    return sim_words_take(argc - at, argv + at, take, a, why);
 }
 
 /* --- the command that repeats a run --- */

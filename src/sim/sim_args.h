@@ -33,6 +33,4 @@ MUST_USE bool sim_args_parse(struct sim_args *a, int argc, char **argv, struct d
 void sim_args_usage(FILE *to);
 /* The command that runs these options, appended: "./dev sim --seed 7 --time 10 ...". */
 void sim_args_command(const struct sim_options *given, struct buf *out);
-/* "1.25" seconds in microseconds; false: no number, negative, or too large. */
-MUST_USE bool sim_args_seconds(const char *text, uint64_t *out_us);
 #endif

@@ -1,10 +1,7 @@
 /* The command line of `synod sim gossip`. */
 #include "sim/sim_gossip_args.h"
 
-#include "sim/sim_args.h"
-
-#include <errno.h>
-#include <stdlib.h>
+#include "sim/sim_words.h"
 
 #define MS(n) ((uint64_t)(n)*1000)
 enum { PPM = 1000000, SECONDS_MAX = 3600, FANOUT_DEFAULT = 1 };
@@ -49,34 +46,11 @@ void sim_gossip_args_usage(FILE *to)
         to);
 }
 
-static bool parse_whole(const char *text, uint64_t max, uint64_t *out)
+static bool parse_percent(const char *text, double most, uint32_t *out_ppm)
 {
-    char *end;
-
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && *text >= '0' && *text <= '9' && *end == 0 && *out <= max;
-}
-
-static bool parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *out)
-{
-    uint64_t value;
-
-    if (!parse_whole(text, max, &value) || value < min) {
-        return false;
-    }
-    *out = (uint32_t)value;
-    return true;
-}
-
-static bool parse_percent(const char *text, double max, uint32_t *out_ppm)
-{
-    char *end;
     double percent;
 
-    errno = 0;
-    percent = strtod(text, &end);
-    if (errno != 0 || *text < '0' || *text > '9' || *end != 0 || percent > max) {
+    if (!sim_word_fraction(text, most, &percent)) {
         return false;
     }
     *out_ppm = (uint32_t)(percent * (PPM / 100.0) + 0.5);
@@ -94,38 +68,16 @@ static bool parse_range(const char *text, uint64_t *min_us, uint64_t *max_us)
     }
     memcpy(first, text, len);
     first[len] = 0;
-    if (!sim_args_seconds(first, min_us)) {
+    if (!sim_word_seconds(first, min_us)) {
         return false;
     }
     *max_us = *min_us;
-    if (text[len] == '-' && !sim_args_seconds(text + len + 1, max_us)) {
+    if (text[len] == '-' && !sim_word_seconds(text + len + 1, max_us)) {
         return false;
     }
     *min_us /= 1000; /* the number was of milliseconds */
     *max_us /= 1000;
     return *min_us <= *max_us && *max_us <= SECONDS_MAX * MS(1000);
-}
-
-static bool parse_sizes(struct sim_gossip_args *a, const char *text)
-{
-    a->sizes = 0;
-    for (;;) {
-        char one[16];
-        size_t len = strcspn(text, ",");
-
-        if (a->sizes == SIM_GOSSIP_SIZES_MAX || len >= sizeof one) {
-            return false;
-        }
-        memcpy(one, text, len);
-        one[len] = 0;
-        if (!parse_u32(one, 2, SIM_GOSSIP_NODES_MAX, &a->size[a->sizes++])) {
-            return false;
-        }
-        if (text[len] == 0) {
-            return true;
-        }
-        text += len + 1;
-    }
 }
 
 /* Names in the order of their bits, then what means all of them. */
@@ -146,42 +98,35 @@ static bool parse_either(const char *text, const char *no, const char *yes, bool
     return *out || strcmp(text, no) == 0;
 }
 
-enum taken { GOOD, BAD, UNKNOWN };
-
-static enum taken judge(bool good)
-{
-    return good ? GOOD : BAD;
-}
-
-static enum taken take_world(struct sim_gossip_args *a, const char *name, const char *value)
+static enum sim_taken take_world(struct sim_gossip_args *a, const char *name, const char *value)
 {
     struct sim_gossip_world *w = &a->world;
 
     if (strcmp(name, "--loss") == 0) {
-        return judge(parse_percent(value, 99, &w->loss_ppm));
+        return sim_word_judge(parse_percent(value, 99, &w->loss_ppm));
     }
     if (strcmp(name, "--latency") == 0) {
-        return judge(parse_range(value, &w->latency_us_min, &w->latency_us_max));
+        return sim_word_judge(parse_range(value, &w->latency_us_min, &w->latency_us_max));
     }
     if (strcmp(name, "--slow") == 0) {
-        return judge(parse_percent(value, 90, &w->slow_ppm));
+        return sim_word_judge(parse_percent(value, 90, &w->slow_ppm));
     }
     if (strcmp(name, "--slow-ms") == 0) {
-        return judge(parse_range(value, &w->slow_us_min, &w->slow_us_max));
+        return sim_word_judge(parse_range(value, &w->slow_us_min, &w->slow_us_max));
     }
     if (strcmp(name, "--slow-kind") == 0) {
-        return judge(parse_either(value, "delay", "sleep", &w->slow_sleeps));
+        return sim_word_judge(parse_either(value, "delay", "sleep", &w->slow_sleeps));
     }
     if (strcmp(name, "--partition") == 0) {
-        return judge(parse_percent(value, 100, &w->cut_ppm));
+        return sim_word_judge(parse_percent(value, 100, &w->cut_ppm));
     }
     if (strcmp(name, "--partition-ms") == 0) {
-        return judge(parse_range(value, &w->cut_from_us, &w->cut_until_us));
+        return sim_word_judge(parse_range(value, &w->cut_from_us, &w->cut_until_us));
     }
-    return UNKNOWN;
+    return SIM_WORD_UNKNOWN;
 }
 
-static enum taken take_spread(struct sim_gossip_args *a, const char *name, const char *value)
+static enum sim_taken take_spread(struct sim_gossip_args *a, const char *name, const char *value)
 {
     static const char *const modes[] = {"push", "pull", "push-pull", "all", NULL};
     static const char *const hows[] = {"static", "adaptive", "both", NULL};
@@ -189,95 +134,84 @@ static enum taken take_spread(struct sim_gossip_args *a, const char *name, const
     uint64_t same;
 
     if (strcmp(name, "--mode") == 0) {
-        return judge(parse_bits(value, modes, &a->modes));
+        return sim_word_judge(parse_bits(value, modes, &a->modes));
     }
     if (strcmp(name, "--how") == 0) {
-        return judge(parse_bits(value, hows, &a->hows));
+        return sim_word_judge(parse_bits(value, hows, &a->hows));
     }
     if (strcmp(name, "--clock") == 0) {
-        return judge(parse_bits(value, clocks, &a->clocks));
+        return sim_word_judge(parse_bits(value, clocks, &a->clocks));
     }
     if (strcmp(name, "--fanout") == 0) {
         a->fanout_given = true;
-        return judge(parse_u32(value, 1, SWIM_FANOUT_MAX, &a->cfg.fanout));
+        return sim_word_judge(sim_word_u32(value, 1, SWIM_FANOUT_MAX, &a->cfg.fanout));
     }
     if (strcmp(name, "--fanout-max") == 0) {
-        return judge(parse_u32(value, 1, SWIM_FANOUT_MAX, &a->cfg.fanout_max));
+        return sim_word_judge(sim_word_u32(value, 1, SWIM_FANOUT_MAX, &a->cfg.fanout_max));
     }
     if (strcmp(name, "--retransmit") == 0) {
-        return judge(parse_u32(value, 0, SWIM_TRANSMITS_MAX, &a->cfg.retransmit));
+        return sim_word_judge(sim_word_u32(value, 0, SWIM_TRANSMITS_MAX, &a->cfg.retransmit));
     }
     if (strcmp(name, "--retransmit-max") == 0) {
-        return judge(parse_u32(value, 1, SWIM_TRANSMITS_MAX, &a->cfg.retransmit_max));
+        return sim_word_judge(sim_word_u32(value, 1, SWIM_TRANSMITS_MAX, &a->cfg.retransmit_max));
     }
     if (strcmp(name, "--choose") == 0) {
-        return judge(parse_either(value, "chance", "turns", &a->turns));
+        return sim_word_judge(parse_either(value, "chance", "turns", &a->turns));
     }
     if (strcmp(name, "--interval") == 0) {
-        return judge(parse_range(value, &a->interval_us, &same) && same == a->interval_us &&
-                     same > 0);
+        return sim_word_judge(parse_range(value, &a->interval_us, &same) &&
+                              same == a->interval_us && same > 0);
     }
-    return UNKNOWN;
+    return SIM_WORD_UNKNOWN;
 }
 
-static enum taken take_other(struct sim_gossip_args *a, const char *name, const char *value)
+static enum sim_taken take_other(struct sim_gossip_args *a, const char *name, const char *value)
 {
     static const char *const lifeguard[] = {"on", "off", "both", NULL};
 
     if (strcmp(name, "--seed") == 0) {
         a->seed_given = true;
-        return judge(parse_whole(value, UINT64_MAX, &a->seed));
+        return sim_word_judge(sim_word_number(value, 0, UINT64_MAX, &a->seed));
     }
     if (strcmp(name, "--count") == 0) {
-        return judge(parse_whole(value, 10000, &a->count) && a->count > 0);
+        return sim_word_judge(sim_word_number(value, 1, 10000, &a->count));
     }
     if (strcmp(name, "--nodes") == 0) {
-        return judge(parse_sizes(a, value));
+        return sim_word_judge(
+            sim_word_numbers(value, (struct sim_word_list){a->size, &a->sizes, SIM_GOSSIP_SIZES_MAX,
+                                                           2, SIM_GOSSIP_NODES_MAX}));
     }
     if (strcmp(name, "--lifeguard") == 0) {
-        return judge(parse_bits(value, lifeguard, &a->lifeguard));
+        return sim_word_judge(parse_bits(value, lifeguard, &a->lifeguard));
     }
     if (strcmp(name, "--time") == 0) {
-        return judge(sim_args_seconds(value, &a->time_us) && a->time_us > 0 &&
-                     a->time_us <= SECONDS_MAX * MS(1000));
+        return sim_word_judge(sim_word_seconds(value, &a->time_us) && a->time_us > 0 &&
+                              a->time_us <= SECONDS_MAX * MS(1000));
     }
     if (strcmp(name, "--crash") == 0) {
-        return judge(parse_u32(value, 0, SIM_GOSSIP_DETECT_NODES_MAX, &a->crashes));
+        return sim_word_judge(sim_word_u32(value, 0, SIM_GOSSIP_DETECT_NODES_MAX, &a->crashes));
     }
     if (strcmp(name, "--format") == 0) {
-        return judge(sim_plot_format_parse(value, &a->format));
+        return sim_word_judge(sim_plot_format_parse(value, &a->format));
     }
     if (strcmp(name, "--svg") == 0) {
         a->svg = value;
-        return judge(*value != 0);
+        return sim_word_judge(*value != 0);
     }
-    return UNKNOWN;
+    return SIM_WORD_UNKNOWN;
 }
 
-static bool take_all(struct sim_gossip_args *a, int argc, char **argv, struct diag *why)
+static enum sim_taken take(void *to, const char *name, const char *value)
 {
-    for (int at = 1; at < argc; at++) {
-        const char *name = argv[at], *value = at + 1 < argc ? argv[at + 1] : "";
-        enum taken taken;
+    struct sim_gossip_args *a = to;
+    enum sim_taken taken = take_world(a, name, value);
 
-        if (strcmp(name, "--help") == 0 || strcmp(name, "--detect") == 0) {
-            *(name[2] == 'h' ? &a->help : &a->detect) = true;
-            continue;
-        }
-        taken = take_world(a, name, value);
-        taken = taken == UNKNOWN ? take_spread(a, name, value) : taken;
-        taken = taken == UNKNOWN ? take_other(a, name, value) : taken;
-        if (taken == UNKNOWN) {
-            diag_set(why, "there is no option %s", name);
-            return false;
-        }
-        if (taken == BAD) {
-            diag_set(why, "%s cannot be '%s'", name, value);
-            return false;
-        }
-        at++;
+    if (strcmp(name, "--help") == 0 || strcmp(name, "--detect") == 0) {
+        *(name[2] == 'h' ? &a->help : &a->detect) = true;
+        return SIM_WORD_FLAG;
     }
-    return true;
+    taken = taken == SIM_WORD_UNKNOWN ? take_spread(a, name, value) : taken;
+    return taken == SIM_WORD_UNKNOWN ? take_other(a, name, value) : taken;
 }
 
 /* What one option's meaning has to do with another's. */
@@ -340,7 +274,7 @@ bool sim_gossip_args_parse(struct sim_gossip_args *a, int argc, char **argv, str
     a->cfg = defaults;
     a->cfg.fanout = FANOUT_DEFAULT;
     a->cfg.fanout_max = a->cfg.retransmit = a->cfg.retransmit_max = 0;
-    if (!take_all(a, argc, argv, why)) {
+    if (!sim_words_take(argc - 1, argv + 1, take, a, why)) {
         return false;
     }
     if (a->detect) { /* as it ships, but for what was said */

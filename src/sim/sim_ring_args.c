@@ -2,9 +2,8 @@
 #include "sim/sim_ring.h"
 
 #include "base/base_hash.h"
+#include "sim/sim_words.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const uint32_t usual_sizes[] = {3, 5, 9, 20, 50};
@@ -39,57 +38,6 @@ static const char usage_text[] =
 void sim_ring_usage(struct buf *out)
 {
     buf_append(out, usage_text, sizeof usage_text - 1);
-}
-
-static bool parse_number(const char *text, const char **end, uint64_t *out)
-{
-    char *after;
-
-    errno = 0;
-    *out = strtoull(text, &after, 0);
-    *end = after;
-    return errno == 0 && *text >= '0' && *text <= '9';
-}
-
-static bool within(const char *text, uint64_t least, uint64_t most, uint64_t *out)
-{
-    const char *end;
-
-    return parse_number(text, &end, out) && *end == 0 && *out >= least && *out <= most;
-}
-
-static bool small(const char *text, uint32_t least, uint32_t most, uint32_t *out)
-{
-    uint64_t n;
-    bool good = within(text, least, most, &n);
-
-    *out = good ? (uint32_t)n : *out;
-    return good;
-}
-
-/* Numbers with commas between them. */
-struct list {
-    uint32_t *to, *count;
-    uint32_t room, least, most;
-};
-
-static bool parse_list(const char *text, struct list l)
-{
-    *l.count = 0;
-    for (;;) {
-        uint64_t n;
-
-        if (*l.count == l.room || !parse_number(text, &text, &n) || n < l.least || n > l.most) {
-            return false;
-        }
-        l.to[(*l.count)++] = (uint32_t)n;
-        if (*text == 0) {
-            return true;
-        }
-        if (*text++ != ',') {
-            return false;
-        }
-    }
 }
 
 static bool parse_step(const char *text, size_t len, enum sim_ring_step *out)
@@ -132,20 +80,20 @@ static bool parse_weights(struct sim_ring_options *o, const char *text)
         o->weight_most = RANDOM_WEIGHT_MOST;
         return true;
     }
-    return parse_list(
-        text, (struct list){o->weight, &o->weights, SIM_RING_WEIGHTS_MAX, 1, RING_WEIGHT_MAX});
+    return sim_word_numbers(text, (struct sim_word_list){o->weight, &o->weights,
+                                                         SIM_RING_WEIGHTS_MAX, 1, RING_WEIGHT_MAX});
 }
 
 static bool parse_partitions(struct sim_ring_options *o, const char *text)
 {
-    return small(text, 1, HASHSLOT_COUNT, &o->shape.partitions) &&
+    return sim_word_u32(text, 1, HASHSLOT_COUNT, &o->shape.partitions) &&
            (o->shape.partitions & (o->shape.partitions - 1)) == 0;
 }
 
 static bool parse_nodes(struct sim_ring_options *o, const char *text)
 {
-    bool good =
-        parse_list(text, (struct list){o->size, &o->sizes, SIM_RING_SIZES_MAX, 1, RING_NODES_MAX});
+    bool good = sim_word_numbers(
+        text, (struct sim_word_list){o->size, &o->sizes, SIM_RING_SIZES_MAX, 1, RING_NODES_MAX});
 
     for (uint32_t i = 1; good && i < o->sizes; i++) {
         good = o->size[i] > o->size[i - 1];
@@ -153,50 +101,49 @@ static bool parse_nodes(struct sim_ring_options *o, const char *text)
     return good;
 }
 
-enum understood { UNKNOWN, GOOD, BAD };
-
-static enum understood judge(bool good)
+static enum sim_taken take(void *to, const char *name, const char *value)
 {
-    return good ? GOOD : BAD;
-}
+    struct sim_ring_options *o = to;
 
-static enum understood take(struct sim_ring_options *o, const char *name, const char *value)
-{
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        o->help = true;
+        return SIM_WORD_FLAG;
+    }
     if (strcmp(name, "--nodes") == 0) {
-        return judge(parse_nodes(o, value));
+        return sim_word_judge(parse_nodes(o, value));
     }
     if (strcmp(name, "--partitions") == 0) {
-        return judge(parse_partitions(o, value));
+        return sim_word_judge(parse_partitions(o, value));
     }
     if (strcmp(name, "--replicas") == 0) {
-        return judge(small(value, 1, RING_REPLICAS_MAX, &o->shape.replicas));
+        return sim_word_judge(sim_word_u32(value, 1, RING_REPLICAS_MAX, &o->shape.replicas));
     }
     if (strcmp(name, "--zones") == 0) {
-        return judge(small(value, 1, SIM_RING_ZONES_MAX, &o->zones));
+        return sim_word_judge(sim_word_u32(value, 1, SIM_RING_ZONES_MAX, &o->zones));
     }
     if (strcmp(name, "--weights") == 0) {
-        return judge(parse_weights(o, value));
+        return sim_word_judge(parse_weights(o, value));
     }
     if (strcmp(name, "--vnodes") == 0) {
-        return judge(small(value, 1, SIM_RING_VNODES_MAX, &o->shape.vnodes));
+        return sim_word_judge(sim_word_u32(value, 1, SIM_RING_VNODES_MAX, &o->shape.vnodes));
     }
     if (strcmp(name, "--steps") == 0) {
-        return judge(parse_steps(o, value));
+        return sim_word_judge(parse_steps(o, value));
     }
     if (strcmp(name, "--seed") == 0) {
-        return judge(within(value, 0, UINT64_MAX, &o->seed));
+        return sim_word_judge(sim_word_number(value, 0, UINT64_MAX, &o->seed));
     }
     if (strcmp(name, "--count") == 0) {
-        return judge(small(value, 1, SIM_RING_DRAWS_MAX, &o->count));
+        return sim_word_judge(sim_word_u32(value, 1, SIM_RING_DRAWS_MAX, &o->count));
     }
     if (strcmp(name, "--format") == 0) {
-        return judge(sim_plot_format_parse(value, &o->format));
+        return sim_word_judge(sim_plot_format_parse(value, &o->format));
     }
     if (strcmp(name, "--svg") == 0) {
         o->svg = value;
-        return judge(*value != 0);
+        return sim_word_judge(*value != 0);
     }
-    return UNKNOWN;
+    return SIM_WORD_UNKNOWN;
 }
 
 /* Steps must leave somebody, and not more than a ring can have. */
@@ -239,23 +186,8 @@ bool sim_ring_parse(struct sim_ring_options *o, int argc, char **argv, struct di
         .seed = 1,
         .count = USUAL_DRAWS};
     memcpy(o->size, usual_sizes, sizeof usual_sizes);
-    for (int at = 1; at < argc; at += 2) {
-        const char *value = at + 1 < argc ? argv[at + 1] : "";
-
-        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-            o->help = true;
-            return true;
-        }
-        switch (take(o, argv[at], value)) {
-        case GOOD:
-            break;
-        case BAD:
-            diag_set(why, "%s cannot be '%s'", argv[at], value);
-            return false;
-        case UNKNOWN:
-            diag_set(why, "there is no option %s", argv[at]);
-            return false;
-        }
+    if (!sim_words_take(argc - 1, argv + 1, take, o, why)) {
+        return false;
     }
-    return steps_fit(o, why);
+    return o->help || steps_fit(o, why);
 }
