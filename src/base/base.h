@@ -27,7 +27,8 @@
 #define CHECK_IF(a, b) CHECK(!(a) || (b))
 #define UNREACHABLE(why) check_failed("unreachable: " why, __FILE__, __LINE__)
 
-_Noreturn void check_failed(const char *cond, const char *file, int line);
+/* Cold: the code of failures is kept apart from what runs. */
+_Noreturn void check_failed(const char *cond, const char *file, int line) __attribute__((cold));
 
 /* A rare but legal situation. Every mark of the program sits in one linker
  * section, so that a long simulation can list those that were never reached. */
@@ -87,5 +88,5 @@ const char *err_name(enum err err);
 struct diag {
     char text[512];
 };
-void diag_set(struct diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void diag_set(struct diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3) __attribute__((cold));
 #endif

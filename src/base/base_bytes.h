@@ -8,6 +8,7 @@
 #define BASE_BYTES_H
 #include "base/base.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* Borrowed bytes; whoever made the slice says how long they live. */
@@ -63,15 +64,13 @@ static inline void store_u16le(uint8_t *p, uint16_t v)
 }
 static inline void store_u32le(uint8_t *p, uint32_t v)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
+    v = htole32(v);
+    memcpy(p, &v, sizeof v); /* compilers leave a loop over bytes as it is */
 }
 static inline void store_u64le(uint8_t *p, uint64_t v)
 {
-    for (unsigned i = 0; i < 8; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
 }
 static inline uint16_t load_u16le(const uint8_t *p)
 {
