@@ -26,14 +26,19 @@ static int by_call(const void *a, const void *b)
 uint32_t sim_calls_known(const struct sim_call *calls, uint32_t count, uint32_t *out)
 {
     struct placed_call *sorted = mem_alloc((count + 1) * sizeof sorted[0]);
+    bool in_order = true; /* a run's are */
     uint32_t known = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         if (calls[i].known) {
-            sorted[known++] = (struct placed_call){0, calls[i].call_us, i};
+            sorted[known] = (struct placed_call){0, calls[i].call_us, i};
+            in_order = in_order && (known == 0 || sorted[known - 1].call_us <= calls[i].call_us);
+            known++;
         }
     }
-    qsort(sorted, known, sizeof sorted[0], by_call);
+    if (!in_order) {
+        qsort(sorted, known, sizeof sorted[0], by_call);
+    }
     for (uint32_t i = 0; i < known; i++) {
         out[i] = sorted[i].pos;
     }

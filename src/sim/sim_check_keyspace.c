@@ -7,6 +7,8 @@
 #include "base/base_mem.h"
 #include "sim/sim_check_internal.h"
 
+#include <stdlib.h>
+
 enum {
     FACT_MAKES = 1,
     FACT_REMOVES = 2,
@@ -15,17 +17,29 @@ enum {
     FACT_ABSENT = 16,
     FACT_WHOLE = 32 /* it left no deadline */
 };
+/* Of some facts of one key: the latest end of what could remove it, give it a deadline, make it. */
+struct ends {
+    uint64_t removes, timed, makes;
+    bool any_timed, any_makes;
+};
 struct fact {
     uint64_t call_us, latest_us; /* latest: UINT64_MAX when the outcome is not known */
     unsigned is;
+    struct ends ends; /* of the key's facts up to this one */
+};
+/* A window, and what flushes mean for every key in it. */
+struct window {
+    uint64_t from_us, until_us;
+    uint64_t removes;    /* the latest end of a flush called before the window ends */
+    uint64_t flushed_us; /* the latest call of one that ended before it begins, or 0 */
 };
 struct keyspace {
     struct check *c;
     uint32_t *index; /* by blob: 1 + number of the key */
     uint32_t *blob;  /* by number */
     uint32_t count;
-    uint32_t *start; /* by number, and one more: into facts */
-    struct fact *facts;
+    uint32_t *start;    /* by number, and one more: into facts */
+    struct fact *facts; /* of each key in the order of their calls */
     struct fact *flushes;
     uint32_t flush_count;
     bool *certain, *possible; /* by number: in the window last looked at */
@@ -138,13 +152,55 @@ static bool counts(const struct judged *j)
 static struct fact fact_of(const struct check *c, const struct judged *j, uint32_t nth)
 {
     bool known = j->kind == JUDGED_KNOWN;
-    struct fact f = {j->op->call_us, known ? j->op->return_us : j->latest_us, 0};
+    struct fact f = {.call_us = j->op->call_us,
+                     .latest_us = known ? j->op->return_us : j->latest_us};
 
     if ((j->cmd->flags & SIM_COMMAND_WRITES) != 0) {
         f.is = write_makes(j->cmd->id, nth, gives_time(j->cmd->id, j->op->words));
     }
     f.is |= known ? reply_proves(c, j, nth) : 0;
     return f;
+}
+
+static uint64_t later_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int by_call(const void *a, const void *b)
+{
+    const struct fact *x = a, *y = b;
+
+    return x->call_us < y->call_us ? -1 : x->call_us > y->call_us;
+}
+
+/* Facts of one key: in order, each with the ends of all up to it. A run's are in order. */
+static void order_facts(struct fact *facts, uint32_t count)
+{
+    struct ends e = {0};
+    bool ordered = true;
+
+    for (uint32_t i = 1; i < count; i++) {
+        ordered = ordered && facts[i - 1].call_us <= facts[i].call_us;
+    }
+    if (!ordered) {
+        qsort(facts, count, sizeof facts[0], by_call);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct fact *f = &facts[i];
+
+        if ((f->is & FACT_TIMED) != 0) {
+            e.any_timed = true;
+            e.timed = later_of(e.timed, f->latest_us);
+        } else if ((f->is & FACT_REMOVES) != 0) {
+            e.removes = later_of(e.removes, f->latest_us);
+        }
+        if ((f->is & FACT_MAKES) != 0) {
+            e.any_makes = true;
+            e.makes = later_of(e.makes, f->latest_us);
+        }
+        f->ends = e;
+    }
 }
 
 static void gather_facts(struct keyspace *k)
@@ -172,53 +228,46 @@ static void gather_facts(struct keyspace *k)
         }
         if (counts(j) && judged_is_all(j) && (j->cmd->flags & SIM_COMMAND_WRITES) != 0) {
             k->flushes[k->flush_count++] = (struct fact){
-                j->op->call_us, j->kind == JUDGED_KNOWN ? j->op->return_us : j->latest_us,
-                FACT_REMOVES | FACT_ABSENT};
+                .call_us = j->op->call_us,
+                .latest_us = j->kind == JUDGED_KNOWN ? j->op->return_us : j->latest_us,
+                .is = FACT_REMOVES | FACT_ABSENT};
         }
+    }
+    for (uint32_t i = 0; i < k->count; i++) {
+        order_facts(k->facts + k->start[i], k->start[i + 1] - k->start[i]);
     }
     mem_free(at);
 }
 
 /* --- windows --- */
 
-static uint64_t later_of(uint64_t a, uint64_t b)
+/* The end of those facts of the key that were called until then. */
+static uint32_t facts_until(const struct keyspace *k, uint32_t key, uint64_t us)
 {
-    return a > b ? a : b;
+    uint32_t least = k->start[key], most = k->start[key + 1];
+
+    while (least < most) {
+        uint32_t middle = least + (most - least) / 2;
+
+        if (k->facts[middle].call_us <= us) {
+            least = middle + 1;
+        } else {
+            most = middle;
+        }
+    }
+    return least;
 }
 
-/* Over the facts of one key: the latest end of what could remove, give a deadline, or make it,
- * of those called before the window ends. */
-struct ends {
-    uint64_t removes, timed, makes;
-    bool any_timed, any_makes;
-};
-
-static struct ends ends_of(const struct keyspace *k, uint32_t key, uint64_t until_us)
+/* Of what was called before the window ends. */
+static struct ends ends_of(const struct keyspace *k, uint32_t key, const struct window *w)
 {
+    uint32_t end = facts_until(k, key, w->until_us);
     struct ends e = {0};
 
-    for (uint32_t i = k->start[key]; i < k->start[key + 1]; i++) {
-        const struct fact *f = &k->facts[i];
-
-        if (f->call_us > until_us) {
-            continue;
-        }
-        if ((f->is & FACT_TIMED) != 0) {
-            e.any_timed = true;
-            e.timed = later_of(e.timed, f->latest_us);
-        } else if ((f->is & FACT_REMOVES) != 0) {
-            e.removes = later_of(e.removes, f->latest_us);
-        }
-        if ((f->is & FACT_MAKES) != 0) {
-            e.any_makes = true;
-            e.makes = later_of(e.makes, f->latest_us);
-        }
+    if (end > k->start[key]) {
+        e = k->facts[end - 1].ends;
     }
-    for (uint32_t i = 0; i < k->flush_count; i++) {
-        if (k->flushes[i].call_us <= until_us) {
-            e.removes = later_of(e.removes, k->flushes[i].latest_us);
-        }
-    }
+    e.removes = later_of(e.removes, w->removes);
     return e;
 }
 
@@ -236,22 +285,21 @@ static bool proves_absent(const struct fact *f, const struct ends *e)
     return (f->is & FACT_ABSENT) != 0 && (!e->any_makes || f->call_us > e->makes);
 }
 
-static void look_at_key(struct keyspace *k, uint32_t key, uint64_t from_us, uint64_t until_us)
+static void look_at_key(struct keyspace *k, uint32_t key, const struct window *w)
 {
-    struct ends e = ends_of(k, key, until_us);
-    bool present = false, absent = !e.any_makes;
+    struct ends e = ends_of(k, key, w);
+    bool present = false, absent = !e.any_makes || w->flushed_us > e.makes;
 
-    for (uint32_t i = k->start[key]; i < k->start[key + 1]; i++) {
+    for (uint32_t i = facts_until(k, key, w->from_us); i-- > k->start[key];) {
         const struct fact *f = &k->facts[i];
 
-        if (f->latest_us <= from_us) {
+        if ((present || f->call_us <= e.removes) && (absent || f->call_us <= e.makes)) {
+            break; /* nor does anything before it prove more */
+        }
+        if (f->latest_us <= w->from_us) {
             present = present || proves_present(f, &e);
             absent = absent || proves_absent(f, &e);
         }
-    }
-    for (uint32_t i = 0; i < k->flush_count; i++) {
-        absent =
-            absent || (k->flushes[i].latest_us <= from_us && proves_absent(&k->flushes[i], &e));
     }
     k->certain[key] = present;
     k->possible[key] = !absent;
@@ -261,9 +309,17 @@ static void look_at_key(struct keyspace *k, uint32_t key, uint64_t from_us, uint
 
 static void look(struct keyspace *k, uint64_t from_us, uint64_t until_us)
 {
+    struct window w = {.from_us = from_us, .until_us = until_us};
+
+    for (uint32_t i = 0; i < k->flush_count; i++) {
+        const struct fact *f = &k->flushes[i];
+
+        w.removes = f->call_us <= until_us ? later_of(w.removes, f->latest_us) : w.removes;
+        w.flushed_us = f->latest_us <= from_us ? later_of(w.flushed_us, f->call_us) : w.flushed_us;
+    }
     k->certain_count = k->possible_count = 0;
     for (uint32_t key = 0; key < k->count; key++) {
-        look_at_key(k, key, from_us, until_us);
+        look_at_key(k, key, &w);
     }
 }
 

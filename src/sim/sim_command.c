@@ -10,10 +10,15 @@ const struct sim_command *sim_command_of(enum sim_command_id id)
     return &commands[id];
 }
 
+#define SIM_COMMAND_BYTES(id, name, arity, first, last, step, value, value_step, flags, kinds)     \
+    sizeof(name) - 1,
+static const uint8_t name_bytes[SIM_COMMANDS] = {SIM_COMMAND_LIST(SIM_COMMAND_BYTES)};
+
 const struct sim_command *sim_command_find(struct slice name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (slice_eq_nocase(name, slice_str(commands[i].name))) {
+        if (name.len == name_bytes[i] && (name.data[0] & 0x5f) == (commands[i].name[0] & 0x5f) &&
+            slice_eq_nocase(name, (struct slice){(const uint8_t *)commands[i].name, name.len})) {
             return &commands[i];
         }
     }
