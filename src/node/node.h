@@ -230,5 +230,10 @@ bool node_rot(struct node *n, uint32_t partition, struct prng *rng, struct buf *
 bool node_sound(const struct node *n, uint32_t partition);
 void node_id_text(const struct node *n, char out[41]);
 /* Every invariant; expensive parts only when deep. */
-void node_check(const struct node *n, bool deep);
+enum node_check_depth {
+    NODE_CHECK_STEP,  /* what may be wrong for one turn only: the state of Raft */
+    NODE_CHECK_BOOKS, /* and the accounts of the log, in which an error stays */
+    NODE_CHECK_DEEP   /* and every item of the store: slow */
+};
+void node_check(const struct node *n, enum node_check_depth depth);
 #endif

@@ -8,11 +8,19 @@ void sim_bytes_free(struct sim_bytes *b)
     b->len = 0;
 }
 
+/* For what will be laid up to end, and in a file of known size for all that may be. */
+static void reserve(struct sim_bytes *b, size_t end)
+{
+    if (end > b->laid.cap) {
+        buf_reserve(&b->laid, (end > b->len ? end : b->len) - b->laid.len);
+    }
+}
+
 /* Zeros that were only known lie in memory, up to end. */
 static void lay_zeros(struct sim_bytes *b, size_t end)
 {
     if (end > b->laid.len) {
-        buf_reserve(&b->laid, end - b->laid.len);
+        reserve(b, end);
         memset(b->laid.data + b->laid.len, 0, end - b->laid.len);
         b->laid.len = end;
     }
@@ -25,6 +33,7 @@ void sim_bytes_lay(struct sim_bytes *b, uint64_t offset, const void *data, size_
     if (len == 0) {
         return;
     }
+    reserve(b, end);
     lay_zeros(b, from);
     over = end < b->laid.len ? len : b->laid.len - from; /* the part that overwrites */
     if (over > 0) {

@@ -8,6 +8,9 @@
 
 static struct sim_file *find(const struct sim_disk *d, const char *path)
 {
+    if (d->latest != NULL && !d->latest->removed && strcmp(d->latest->path, path) == 0) {
+        return d->latest;
+    }
     for (size_t i = 0; i < d->count; i++) {
         if (!d->files[i]->removed && strcmp(d->files[i]->path, path) == 0) {
             return d->files[i];
@@ -54,6 +57,7 @@ static void forget(struct sim_disk *d, struct sim_file *f)
 {
     for (size_t i = 0; i < d->count; i++) {
         if (d->files[i] == f) {
+            d->latest = NULL;
             memmove(&d->files[i], &d->files[i + 1], (d->count - i - 1) * sizeof d->files[0]);
             d->count--;
             file_free(f);
@@ -69,6 +73,7 @@ void sim_disk_wipe(struct sim_disk *d)
         file_free(d->files[i]);
     }
     d->count = 0;
+    d->latest = NULL;
 }
 
 void sim_disk_free(struct sim_disk *d)
@@ -404,6 +409,7 @@ enum err sim_disk_run(struct sim_disk *d, const struct disk_op *op, struct buf *
 {
     struct sim_file *f = find(d, op->path);
 
+    d->latest = f;
     if (d->read_only && op->kind != DISK_READ) {
         return ERR_IO;
     }

@@ -45,7 +45,8 @@ static inline uint64_t sim_file_platter_bytes(const struct sim_file *f)
 struct sim_disk {
     struct sim_file **files;
     size_t count, cap;
-    bool full;      /* nothing may grow */
+    struct sim_file *latest; /* of the files, the one last operated on: often the next one too */
+    bool full;               /* nothing may grow */
     bool copies;    /* blocks are copied on writing: when it is full, nothing may be written */
     bool read_only; /* nothing may change: every write is an error */
     bool sync_lies; /* planted: one sync of four does nothing */

@@ -817,6 +817,17 @@ static void check_troubles(struct sim_world *w, const struct sim_host *h)
     }
 }
 
+static void check_node(struct sim_world *w, const struct sim_host *h)
+{
+    if (h->turns % 1024 == 0 && !sim_rot_in_host(w, h->id)) {
+        node_check(h->node, NODE_CHECK_DEEP);
+    } else if (h->turns % 16 == 0) {
+        node_check(h->node, NODE_CHECK_BOOKS);
+    } else if (h->effects.count > 0) { /* a turn without effects changed little */
+        node_check(h->node, NODE_CHECK_STEP);
+    }
+}
+
 static void run_node(struct sim_world *w, struct sim_host *h)
 {
     node_begin(h->node, h->now);
@@ -839,9 +850,7 @@ static void run_node(struct sim_world *w, struct sim_host *h)
     h->turns++;
     w->turns++;
     sim_trace(w, 0x7019, hash64_mix(h->id, h->effects.count));
-    if (h->effects.count > 0 || h->turns % 16 == 0) { /* a turn without effects changed little */
-        node_check(h->node, h->turns % 1024 == 0 && !sim_rot_in_host(w, h->id));
-    }
+    check_node(w, h);
     check_troubles(w, h);
     sim_check_raft_turn(w, h);
     sim_check_gossip_turn(w, h);

@@ -40,7 +40,8 @@ static uint64_t root(uint64_t n)
 {
     uint64_t r = 0;
 
-    for (uint64_t bit = 1ULL << 31; bit > 0; bit >>= 1) {
+    CHECK(n > 0);
+    for (uint64_t bit = 1ULL << ((63 - (unsigned)__builtin_clzll(n)) / 2); bit > 0; bit >>= 1) {
         if ((r + bit) * (r + bit) <= n) {
             r += bit;
         }

@@ -345,7 +345,7 @@ void sim_world_run(const struct sim_options *given, struct sim_result *out)
         ev.fn(w, ev.a, ev.b);
     }
     for (uint32_t i = 0; i < w->opt.hosts && !w->found; i++) {
-        node_check(w->hosts[i].node, true);
+        node_check(w->hosts[i].node, NODE_CHECK_DEEP);
     }
     sim_judge_history(w, out);
     sim_trace(w, 0xe4d, w->events);

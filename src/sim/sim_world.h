@@ -109,7 +109,7 @@ static inline void sim_trace(struct sim_world *w, uint64_t what, uint64_t detail
     w->trace = hash64_mix(w->trace ^ what, detail + w->now_us * 0x9e3779b97f4a7c15ULL);
 }
 /* The first finding ends the run. */
-void sim_found(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void sim_found(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3) __attribute__((cold));
 /* A line of the story, in plain words: on standard output, or recorded, or neither. */
 void sim_say(const struct sim_world *w, enum sim_log level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Uniform in [0, 2 * mean]. */

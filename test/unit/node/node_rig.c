@@ -228,7 +228,7 @@ void rig_effects(struct rig *r)
         effect_run(r, &r->fx.at[i]);
     }
     r->fx.count = 0;
-    node_check(r->node, !r->deep_off);
+    node_check(r->node, r->deep_off ? NODE_CHECK_BOOKS : NODE_CHECK_DEEP);
 }
 
 void rig_turn_begin(struct rig *r, uint64_t step_us)
