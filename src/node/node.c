@@ -513,6 +513,11 @@ const struct node_config *node_config(const struct node *n)
     return &n->cfg;
 }
 
+const struct wire_map *node_map(const struct node *n)
+{
+    return &n->map;
+}
+
 uint32_t node_partition_count(const struct node *n)
 {
     return n->groups == NULL ? 0 : n->map.partitions;

@@ -180,7 +180,8 @@ struct node_gauges {
 struct node_gauges *node_gauges(struct node *n);
 const struct node_config *node_config(const struct node *n); /* live: CONFIG SET changes it */
 bool node_ready(const struct node *n);
-uint32_t node_partition_count(const struct node *n); /* 0: no cluster yet */
+uint32_t node_partition_count(const struct node *n);   /* 0: no cluster yet */
+const struct wire_map *node_map(const struct node *n); /* in force; partitions 0: none */
 struct node_group_view {
     bool here; /* a replica of this partition is on this node */
     enum raft_role role;

@@ -181,6 +181,7 @@ static void group_fresh(struct group *g, struct raft_id self, const struct raft_
     g->store = node_group_store(g);
     raft_start(g->raft, n->now.mono_us);
     node_past_begin(g);
+    g->name_ticket = wal_ticket(n->wal);
     node_group_put_blob(g, conf);
     node_group_mark(g);
 }

@@ -262,6 +262,7 @@ struct group {
     /* taken out, or not? (node_move.c) */
     uint64_t out_asked, out_us;     /* number and time of the last question */
     uint64_t led_us;                /* a leader was known last */
+    uint64_t name_ticket;           /* of the log write in which this replica took its name */
     uint64_t move_us;               /* this replica began to be brought here */
     struct raft_conf snap_conf;     /* as of snap_index: that of the blob */
     uint64_t records, records_news; /* durable log records; the news in which they grew */

@@ -27,6 +27,13 @@ static struct wire_records counted(const struct group *g, uint64_t records)
     return (struct wire_records){.group = g->partition, .replica = g->self, .records = records};
 }
 
+/* A name that a crash could still take back is told to nobody: the next one may be smaller, and
+ * would be taken for one that was given up (a run of the simulator in which replicas move). */
+static bool name_is_known(const struct group *g)
+{
+    return wal_durable(g->node->wal) >= g->name_ticket;
+}
+
 static void say(struct node *n, struct link *l, uint8_t flags, uint64_t since)
 {
     size_t mark = wire_begin(&l->now, WIRE_RECORDS);
@@ -38,7 +45,7 @@ static void say(struct node *n, struct link *l, uint8_t flags, uint64_t since)
     for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
         const struct group *g = &n->groups[p];
 
-        if (g->here && (flags == OPENING || g->records_news > since)) {
+        if (g->here && name_is_known(g) && (flags == OPENING || g->records_news > since)) {
             struct wire_records s = counted(g, g->records);
 
             if (flags == OPENING) {

@@ -147,6 +147,7 @@ static void (*const faults[SIM_FAULT_COUNT])(struct sim_world *w) = {
     [SIM_FAULT_MEMORY] = sim_rot_some,
     [SIM_FAULT_MASS_STOP] = sim_fault_mass_stop,
     [SIM_FAULT_PACKETS] = sim_fault_packets,
+    [SIM_FAULT_CHURN] = sim_churn_some,
     [SIM_FAULT_STREAMS] = sim_fault_streams,
 };
 
@@ -184,6 +185,10 @@ static enum sim_fault pick_class(struct sim_world *w, bool in_turn)
 
     if (!in_turn && w->opt.profile == SIM_PROFILE_ELECTIONS && prng_chance(&w->rng, 1, 2)) {
         return SIM_FAULT_LEADER; /* so that it is never quiet for long */
+    }
+    if (!in_turn && (w->opt.faults_drawn & sim_fault_bit(SIM_FAULT_CHURN)) != 0 &&
+        prng_chance(&w->rng, 1, 5)) {
+        return SIM_FAULT_CHURN; /* beside so many other classes it would be rare */
     }
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         if ((w->opt.faults_drawn & sim_fault_bit(fault)) != 0 && !continuous(fault) &&
@@ -247,6 +252,7 @@ void sim_fault_heal(struct sim_world *w)
     w->rng = sim_dice(w, SIM_FOR_HEAL, 0);
     sim_net_heal(w);
     sim_fault_disks_heal(w);
+    sim_churn_heal(w);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         sim_fault_heal_host(w, &w->hosts[i]);
     }

@@ -831,6 +831,7 @@ static void check_node(struct sim_world *w, const struct sim_host *h)
 static void run_node(struct sim_world *w, struct sim_host *h)
 {
     node_begin(h->node, h->now);
+    sim_churn_feed(w, h);
     for (size_t i = 0; i < h->taken.count; i++) {
         struct sim_input *in = &h->taken.at[i];
 

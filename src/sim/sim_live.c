@@ -37,7 +37,8 @@ uint64_t sim_live_heal_bound_us(const struct sim_world *w)
 {
     uint64_t joins = JOIN_STEPS * (JOIN_STEP_US + 4 * w->opt.disk_sync_us) + SNAPSHOT_US / 4;
 
-    return sim_live_core_bound_us(w) + SEND_PATIENCE_US + w->opt.partitions * joins;
+    return sim_live_core_bound_us(w) + SEND_PATIENCE_US + w->opt.partitions * joins +
+           sim_churn_bound_us(w);
 }
 
 uint64_t sim_live_settle_us(const struct sim_world *w)
@@ -141,7 +142,8 @@ static void send_away(struct sim_world *w, struct sim_host *h, enum sim_outside 
 bool sim_live_begin(struct sim_world *w)
 {
     w->rng = sim_dice(w, SIM_FOR_HEAL, 1);
-    if (w->opt.hosts < 3 || !prng_chance(&w->rng, 2, 3)) {
+    /* Where replicas are on their way any one may be needed. */
+    if (w->opt.hosts < 3 || sim_churn_began(w) || !prng_chance(&w->rng, 2, 3)) {
         return false;
     }
     w->live.outsiders = draw_outsiders(w);

@@ -416,6 +416,26 @@ static void draw_gossip(struct sim_options *o, struct prng *p)
     o->packet_harm_permille = (uint32_t)PICK(p, 0, 10, 100);
 }
 
+/* A partition may have one replica for a while: nothing that it says is lost can be made good. So
+ * data is harmed in one run, and moves in another. */
+static void draw_churn(struct sim_options *o, struct prng *p)
+{
+    static const enum sim_fault harms[] = {
+        SIM_FAULT_MISDIRECT, SIM_FAULT_CORRUPT,   SIM_FAULT_WIPE,
+        SIM_FAULT_FLIP,      SIM_FAULT_ROT,       SIM_FAULT_LATENT,
+        SIM_FAULT_LOST_FILE, SIM_FAULT_OLD_IMAGE, SIM_FAULT_MEMORY};
+    bool moves = o->profile != SIM_PROFILE_STORAGE && o->hosts > 1 && prng_chance(p, 1, 3);
+
+    o->faults_drawn &= ~sim_fault_bit(SIM_FAULT_CHURN);
+    if (moves) {
+        turn_on(o, SIM_FAULT_CHURN);
+        turn_on(o, prng_chance(p, 1, 2) ? SIM_FAULT_MEMBER : SIM_FAULT_KILL);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(harms) && moves; i++) {
+        o->faults_drawn &= ~sim_fault_bit(harms[i]);
+    }
+}
+
 void sim_options_draw(struct sim_options *o)
 {
     struct prng p = {o->seed ^ 0x5ee0d5ee0dULL};
@@ -436,6 +456,7 @@ void sim_options_draw(struct sim_options *o)
     } else if (o->profile == SIM_PROFILE_STORAGE) {
         draw_storage(o, &p);
     }
+    draw_churn(o, &p);
     draw_habits(o);
     make_load_sane(o, &p);
     make_timeouts_sane(o);

@@ -84,7 +84,8 @@ void sim_bug_plant(enum sim_bug bug);
     X(SIM_FAULT_MEMBER, "member", "a change of membership is struck in its midst")                 \
     X(SIM_FAULT_MEMORY, "memory", "a bit of a value in one replica's memory changes")              \
     X(SIM_FAULT_PACKETS, "packets", "datagrams are lost, doubled, reordered, damaged; alone")      \
-    X(SIM_FAULT_STREAMS, "streams", "connections carry nothing, and datagrams pass")
+    X(SIM_FAULT_STREAMS, "streams", "connections carry nothing, and datagrams pass")               \
+    X(SIM_FAULT_CHURN, "churn", "the map changes: replicas come, go and change places")
 #define SIM_FAULT_ENUM(id, name, what) id,
 enum sim_fault { SIM_FAULT_LIST(SIM_FAULT_ENUM) SIM_FAULT_COUNT };
 static_assert(SIM_FAULT_COUNT <= 64, "a class is a bit of a mask");

@@ -6,6 +6,7 @@
 #include "sim/sim_check_gossip.h"
 #include "sim/sim_check_map.h"
 #include "sim/sim_check_raft.h"
+#include "sim/sim_churn.h"
 #include "sim/sim_client.h"
 #include "sim/sim_fault_memory.h"
 #include "sim/sim_harm.h"
@@ -70,6 +71,7 @@ struct sim_world {
     struct sim_raft_check raft;
     struct sim_gossip_check gossip;
     struct sim_map_check map;
+    struct sim_churn churn;
     struct sim_harm harm;
     struct sim_live live;
     struct sim_rots rots;
