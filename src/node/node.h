@@ -122,6 +122,10 @@ void node_tick(struct node *n);
  * it does not goes once the others have it. A node that it does not name stops (ERR_STALE). A node
  * without a cluster enters the one whose map names it. */
 void node_map_take(struct node *n, struct wire_map map);
+/* Have the map changed as the change says (node_mapchange.h), within a few seconds or not at all;
+ * what comes of it is logged. False: too many wait, or there is no map yet. */
+struct node_change;
+MUST_USE bool node_want(struct node *n, const struct node_change *change);
 /* Begin a clean stop: no new clients, leadership handed over, the log flushed;
  * NODE_STOP follows with ERR_OK, within a few seconds at most. */
 void node_stop(struct node *n);

@@ -8,7 +8,11 @@
 
 #include <stdio.h>
 
-enum { SELF_AGAIN_US = 1000 * 1000, JOIN_PATIENCE_US = 5 * 1000 * 1000 };
+enum {
+    SELF_AGAIN_US = 1000 * 1000,
+    JOIN_PATIENCE_US = 5 * 1000 * 1000,
+    WANT_PATIENCE_US = 3 * 1000 * 1000
+};
 
 /* ---- why not ---- */
 
@@ -220,6 +224,21 @@ void node_steward_tick(struct node *n)
         }
     }
     look_after_self(n);
+}
+
+/* ---- the driver ---- */
+
+static void wanted_done(struct node *n, uint64_t arg, enum node_chain_end end, const char *why)
+{
+    (void)arg;
+    node_log(n, end == NODE_CHAIN_DONE ? NODE_LOG_INFO : NODE_LOG_WARN,
+             "msg=\"a change of the map that was asked for is %s\" reason=\"%s\"",
+             end == NODE_CHAIN_DONE ? "in force" : "not", why);
+}
+
+bool node_want(struct node *n, const struct node_change *change)
+{
+    return node_chain_propose(n, change, WANT_PATIENCE_US, wanted_done, 0);
 }
 
 /* ---- joiners ---- */

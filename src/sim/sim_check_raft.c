@@ -353,7 +353,7 @@ void sim_check_raft_turn(struct sim_world *w, struct sim_host *h)
 static bool one_leader(struct sim_world *w, uint32_t part, struct diag *why)
 {
     uint64_t leader = 0, term = 0;
-    uint32_t replicas = 0, wanted = sim_churn_wanted(w, part);
+    uint32_t replicas = 0, wanted = sim_churn_wanted(w, part, 0);
     struct node_group_view v;
 
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
@@ -361,7 +361,7 @@ static bool one_leader(struct sim_world *w, uint32_t part, struct diag *why)
             continue;
         }
         replicas++;
-        if (sim_churn_began(w) && !sim_churn_places(w, part, i)) {
+        if (!sim_churn_places(w, part, i)) {
             diag_set(why, "p%u is still on n%u", part, i);
             return false;
         }

@@ -6,153 +6,77 @@
 enum {
     STEP_US = 2000000, /* a replica is taken in or let go, one after the other */
     WAIT_US = 5000000, /* a map must be a second old, a leaderless voter asks after two */
+    LATE_US = 5000000, /* a change may be decided so long after it was asked for */
 };
-
-void sim_churn_free(struct sim_churn *c)
-{
-    wire_map_free(&c->map);
-}
 
 bool sim_churn_began(const struct sim_world *w)
 {
-    return w->churn.map.partitions > 0;
+    return w->churn.asked > 0;
 }
 
-static int position_of(const struct wire_map *m, uint32_t host)
+uint32_t sim_churn_wanted(const struct sim_world *w, uint32_t part, uint32_t host)
 {
+    const struct wire_map *m = node_map(w->hosts[host].node);
+    const uint8_t *row;
+
+    return m->partitions == 0 ? 0 : wire_map_row(m, part, &row);
+}
+
+bool sim_churn_places(const struct sim_world *w, uint32_t part, uint32_t host)
+{
+    const struct wire_map *m = node_map(w->hosts[host].node);
     char addr[NODE_ADDR_MAX];
 
     sim_host_peer_addr(host, addr);
     for (uint32_t i = 0; i < m->member_count; i++) {
         if (strcmp(m->members[i].peer_addr, addr) == 0) {
-            return (int)i;
+            return wire_map_places(m, part, i);
         }
     }
-    return -1;
-}
-
-uint32_t sim_churn_wanted(const struct sim_world *w, uint32_t part)
-{
-    const uint8_t *row;
-
-    if (!sim_churn_began(w)) {
-        return w->opt.replicas < w->opt.hosts ? w->opt.replicas : w->opt.hosts;
-    }
-    return wire_map_row(&w->churn.map, part, &row);
-}
-
-bool sim_churn_places(const struct sim_world *w, uint32_t part, uint32_t host)
-{
-    int pos = position_of(&w->churn.map, host);
-
-    return pos >= 0 && wire_map_places(&w->churn.map, part, (uint32_t)pos);
+    return false;
 }
 
 uint64_t sim_churn_bound_us(const struct sim_world *w)
 {
-    return sim_churn_began(w) ? WAIT_US + (uint64_t)w->opt.partitions * w->opt.replicas * STEP_US
-                              : 0;
+    uint64_t steps = (uint64_t)w->opt.partitions * w->opt.hosts;
+
+    return sim_churn_began(w) ? LATE_US + WAIT_US + steps * STEP_US : 0;
 }
 
-/* --- deciding --- */
+/* --- asking --- */
 
-static const struct wire_map *newest(const struct sim_world *w)
+static struct node_change draw_change(struct sim_world *w, const struct wire_map *m)
 {
-    if (sim_churn_began(w)) {
-        return &w->churn.map;
+    static const enum node_change_kind kinds[] = {
+        NODE_CHANGE_DRAIN, NODE_CHANGE_RETURN,    NODE_CHANGE_RETURN,   NODE_CHANGE_WEIGH,
+        NODE_CHANGE_ZONE,  NODE_CHANGE_REBALANCE, NODE_CHANGE_REPLICAS, NODE_CHANGE_REPLICAS};
+    struct node_change c = {.kind = kinds[prng_below(&w->rng, ARRAY_COUNT(kinds))],
+                            .member = m->members[prng_below(&w->rng, m->member_count)]};
+
+    c.replicas = (uint32_t)prng_between(&w->rng, 1, m->member_count);
+    if (c.kind == NODE_CHANGE_WEIGH) {
+        c.member.weight = (uint8_t)(1U << prng_below(&w->rng, 5));
+    } else if (c.kind == NODE_CHANGE_ZONE) {
+        c.member.zone = (uint32_t)prng_below(&w->rng, 3);
     }
-    for (uint32_t i = 0; i < w->opt.hosts; i++) {
-        if (w->hosts[i].node != NULL && node_partition_count(w->hosts[i].node) > 0) {
-            return node_map(w->hosts[i].node);
-        }
-    }
-    return NULL;
-}
-
-/* So many members, in any order, the first to lead. */
-static void draw_row(struct sim_world *w, struct wire_map *m, uint32_t part)
-{
-    uint8_t all[WIRE_MEMBERS_MAX], *row = &m->placement[(size_t)part * m->replicas];
-    uint32_t most = m->replicas < m->member_count ? m->replicas : m->member_count;
-    uint32_t count = prng_chance(&w->rng, 1, 2) ? most : (uint32_t)prng_between(&w->rng, 1, most);
-
-    for (uint32_t i = 0; i < m->member_count; i++) {
-        all[i] = (uint8_t)i;
-    }
-    for (uint32_t r = 0; r < m->replicas; r++) {
-        uint64_t other = r + prng_below(&w->rng, r < m->member_count ? m->member_count - r : 1);
-
-        row[r] = WIRE_NOBODY;
-        if (r < count) {
-            row[r] = all[other];
-            all[other] = all[r];
-        }
-    }
-}
-
-/* The same members at other positions. */
-static void swap_members(struct sim_world *w, struct wire_map *m)
-{
-    uint8_t a = (uint8_t)prng_below(&w->rng, m->member_count);
-    uint8_t b = (uint8_t)prng_below(&w->rng, m->member_count);
-    struct wire_member was = m->members[a];
-
-    m->members[a] = m->members[b];
-    m->members[b] = was;
-    for (size_t i = 0; i < (size_t)m->partitions * m->replicas; i++) {
-        uint8_t at = m->placement[i];
-
-        m->placement[i] = at == a ? b : at == b ? a : at;
-    }
-}
-
-static void tell(const struct sim_world *w)
-{
-    struct buf text = {0};
-
-    for (uint32_t part = 0; part < w->churn.map.partitions; part++) {
-        buf_printf(&text, " p%u:", part);
-        for (uint32_t i = 0; i < w->opt.hosts; i++) {
-            if (sim_churn_places(w, part, i)) {
-                buf_printf(&text, "n%u", i);
-            }
-        }
-    }
-    sim_say(w, SIM_LOG_SHORT, "map %lu is decided:%.*s", w->churn.map.epoch, (int)text.len,
-            (const char *)text.data);
-    buf_free(&text);
+    return c;
 }
 
 static void decide(struct sim_world *w)
 {
-    const struct wire_map *from = newest(w);
-    struct wire_map next;
-    uint64_t way = prng_below(&w->rng, 4);
+    uint32_t at = (uint32_t)prng_below(&w->rng, w->opt.hosts);
+    const struct sim_host *h = &w->hosts[at];
+    char text[80];
 
-    if (from == NULL) {
+    if (h->node == NULL || node_partition_count(h->node) == 0) {
         return;
     }
-    wire_map_copy(&next, from);
-    next.epoch++;
-    for (uint32_t part = 0; part < next.partitions; part++) {
-        if (prng_chance(&w->rng, 1, 2)) {
-            draw_row(w, &next, part);
-        }
-    }
-    if (prng_chance(&w->rng, 1, 4)) {
-        swap_members(w, &next);
-    }
-    sim_churn_free(&w->churn);
-    w->churn.map = next;
-    for (uint32_t i = 0; i < w->opt.hosts; i++) {
-        uint64_t most = way == 0   ? 1000
-                        : way == 1 ? w->opt.fault_long_us
-                                   : (uint64_t)1 << prng_between(&w->rng, 10, 22);
-
-        w->churn.due_us[i] = w->now_us + prng_below(&w->rng, most);
-    }
-    sim_trace(w, 0xc4a6, next.epoch);
-    tell(w);
+    w->churn.change[at] = draw_change(w, node_map(h->node));
+    w->churn.waits[at] = true;
+    w->churn.asked++;
+    node_mapchange_text(&w->churn.change[at], text);
+    sim_trace(w, 0xc4a6, w->churn.asked);
+    sim_say(w, SIM_LOG_SHORT, "n%u is asked for a new map: %s", at, text);
 }
 
 static void again_event(struct sim_world *w, uint64_t name, uint64_t unused)
@@ -167,26 +91,15 @@ static void again_event(struct sim_world *w, uint64_t name, uint64_t unused)
 void sim_churn_some(struct sim_world *w)
 {
     decide(w);
-    if (prng_chance(&w->rng, 1, 3)) { /* and another, while that one is being followed */
+    if (prng_chance(&w->rng, 1, 2)) { /* and another, while that one is being followed */
         sim_in(w, prng_between(&w->rng, 1000, 3000000), again_event, w->fault_now, 0);
     }
 }
 
-/* --- giving --- */
-
 void sim_churn_feed(struct sim_world *w, struct sim_host *h)
 {
-    struct wire_map copy;
-
-    if (!sim_churn_began(w) || w->now_us < w->churn.due_us[h->id] ||
-        node_partition_count(h->node) == 0 || node_map(h->node)->epoch >= w->churn.map.epoch) {
-        return;
+    if (w->churn.waits[h->id]) {
+        w->churn.waits[h->id] = false;
+        (void)!node_want(h->node, &w->churn.change[h->id]);
     }
-    wire_map_copy(&copy, &w->churn.map);
-    node_map_take(h->node, copy);
-}
-
-void sim_churn_heal(struct sim_world *w)
-{
-    memset(w->churn.due_us, 0, sizeof w->churn.due_us);
 }

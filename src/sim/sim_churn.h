@@ -1,30 +1,30 @@
-/* sim_churn.h - maps that change during a run: replicas come, go and change places.
+/* sim_churn.h - the map is changed during a run: replicas come, go and change places.
  *
- * Each map is decided here, once, and given to every node after a time of its own, so that some
- * act on it while others know nothing of it yet.
+ * Changes are asked for at any node, as people would, and decided by the nodes themselves: by
+ * some sooner, by some later, and many of them while others are still being followed.
  */
 #ifndef SIM_CHURN_H
 #define SIM_CHURN_H
-#include "node/node.h"
+#include "node/node_mapchange.h"
 #include "sim/sim_options.h"
 
 struct sim_world;
 struct sim_host;
 
 struct sim_churn {
-    struct wire_map map; /* the newest; partitions 0: that of the founding is in force */
-    uint64_t due_us[SIM_HOSTS_MAX];
+    uint64_t asked; /* changes, so far */
+    /* of each host: what its node is asked for in its next turn */
+    bool waits[SIM_HOSTS_MAX];
+    struct node_change change[SIM_HOSTS_MAX];
 };
-void sim_churn_free(struct sim_churn *c);
-/* A fault of that class: a new map. */
+/* A fault of that class: a change of the map is asked for. */
 void sim_churn_some(struct sim_world *w);
-/* Within a turn of the node: it is given the newest map, if its time has come. */
+/* Within a turn of the node. */
 void sim_churn_feed(struct sim_world *w, struct sim_host *h);
-/* From now on nobody waits for it. */
-void sim_churn_heal(struct sim_world *w);
 bool sim_churn_began(const struct sim_world *w);
-/* How many replicas the partition is to have, and whether one of them on that host. */
-uint32_t sim_churn_wanted(const struct sim_world *w, uint32_t part);
+/* How many replicas the partition is to have, and whether one of them on that host, as far as
+ * that host knows. */
+uint32_t sim_churn_wanted(const struct sim_world *w, uint32_t part, uint32_t host);
 bool sim_churn_places(const struct sim_world *w, uint32_t part, uint32_t host);
 /* Beyond what healing takes: from the newest map until all is where it says. */
 uint64_t sim_churn_bound_us(const struct sim_world *w);

@@ -252,7 +252,6 @@ void sim_fault_heal(struct sim_world *w)
     w->rng = sim_dice(w, SIM_FOR_HEAL, 0);
     sim_net_heal(w);
     sim_fault_disks_heal(w);
-    sim_churn_heal(w);
     for (uint32_t i = 0; i < w->opt.hosts; i++) {
         sim_fault_heal_host(w, &w->hosts[i]);
     }

@@ -319,7 +319,6 @@ static void world_free(struct sim_world *w)
     }
     sim_net_free(&w->net);
     sim_packets_free(&w->packets);
-    sim_churn_free(&w->churn);
     sim_history_free(&w->history);
     sim_reply_free(&w->reply);
     sim_check_raft_free(&w->raft);
