@@ -290,7 +290,9 @@ static struct slot_counts count_slots(const struct node *n)
 
 static void cluster_info(const struct node *n, struct resp_writer *w)
 {
-    struct node_gossip_counts sent = node_gossip_counts(n);
+    struct node_gossip_counts gossip = node_gossip_counts(n);
+    unsigned long long sent = gossip.packets_out + gossip.frames_out;
+    unsigned long long received = gossip.packets_in + gossip.frames_in;
     struct slot_counts c = count_slots(n);
     struct buf b = {0};
     uint32_t per = n->map.partitions == 0 ? 0 : HASHSLOT_COUNT / n->map.partitions;
@@ -303,9 +305,7 @@ static void cluster_info(const struct node *n, struct resp_writer *w)
                "cluster_stats_messages_received:%llu\r\n",
                node_ready(n) ? "ok" : "fail", n->map.partitions * per, c.led * per, c.suspect * per,
                c.dead * per, n->map.member_count, c.leaders, (unsigned long long)n->map.epoch,
-               (unsigned long long)n->map.epoch,
-               (unsigned long long)(sent.packets_out + sent.frames_out),
-               (unsigned long long)(sent.packets_in + sent.frames_in));
+               (unsigned long long)n->map.epoch, sent, received);
     resp_put_verbatim(w, "txt", buf_slice(&b));
     buf_free(&b);
 }
