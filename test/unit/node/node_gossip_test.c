@@ -363,6 +363,71 @@ static void settings_change_while_it_runs(void **state)
     assert_all_alive();
 }
 
+static void tell(unsigned from, unsigned to, struct swim_record *r)
+{
+    struct swim_msg m = {
+        .kind = SWIM_GOSSIP, .from = id_of(from), .to = id_of(to), .record_count = 1, .records = r};
+    struct seal_keys keys;
+    struct buf b;
+
+    seal_keys_of_cluster(&keys, cluster());
+    b = sealed(&m, &keys, cluster());
+    trio_datagram(&t, from, to, buf_slice(&b));
+    buf_free(&b);
+}
+
+/* Its link is up and its replicas have everything: only what is said of it speaks against it. */
+static void who_is_suspect_is_given_no_leadership(void **state)
+{
+    struct swim_record r = held(0, id_of(2));
+    bool led[4], any = false;
+
+    (void)state;
+    for (uint32_t p = 0; p < 4; p++) {
+        led[p] = node_group_leads(&t.at[0].node->groups[p]);
+        any = any || led[p];
+    }
+    assert_true(any);
+    trio_deafen(&t, 2, true); /* or it would deny that at once */
+    r.state = SWIM_SUSPECT;
+    r.by = id_of(1);
+    tell(1, 0, &r);
+    trio_run(&t, 20000);
+    assert_int_equal(held(0, id_of(2)).state, SWIM_SUSPECT);
+    assert_non_null(strstr(trio_ask(&t, 0, "CLUSTER NODES\r\n", SOON_US), "master,fail? "));
+    node_stop(t.at[0].node);
+    trio_run(&t, 600000);
+    for (uint32_t p = 0; p < 4; p++) {
+        assert_true(!led[p] || node_group_leads(&t.at[1].node->groups[p]));
+    }
+}
+
+/* A frame that is late, of somebody who is no member: nothing of it is believed. */
+static void a_strangers_record_in_a_view_is_left_out(void **state)
+{
+    struct swim_record r[2] = {held(0, id_of(2)), held(0, id_of(2))};
+    struct swim_msg m = {.kind = SWIM_STATE,
+                         .from = id_of(1),
+                         .to = id_of(0),
+                         .last = true,
+                         .record_count = 2,
+                         .records = r};
+    struct buf b = {0};
+    size_t mark = wire_begin(&b, WIRE_SWIM);
+
+    (void)state;
+    r[0].id.b[5] ^= 1;
+    r[1].incarnation += 5;
+    wire_put_swim(&b, &m);
+    wire_end(&b, mark);
+    trio_inject(&t, 1, 0, buf_slice(&b));
+    buf_free(&b);
+    trio_run(&t, 20000);
+    assert_int_equal(held(0, r[0].id).state, SWIM_UNKNOWN);
+    assert_int_equal(node_gossip_counts(t.at[0].node).records_foreign, 1);
+    assert_int_equal(swim_count(node_swim(t.at[0].node), SWIM_ALIVE), TRIO);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -382,6 +447,8 @@ int main(void)
         TEST(a_lost_incarnation_is_found_again),
         TEST(one_damaged_file_is_made_good),
         TEST(settings_change_while_it_runs),
+        TEST(who_is_suspect_is_given_no_leadership),
+        TEST(a_strangers_record_in_a_view_is_left_out),
     };
 
     return cmocka_run_group_tests_name("gossip", tests, NULL, NULL);

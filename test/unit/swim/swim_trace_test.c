@@ -195,6 +195,16 @@ static void cmd_link_failed(struct trace *t, const struct words *w)
     world_link_failed(t->w, up(t, w, 1), (uint32_t)number(w->at[2]));
 }
 
+static void cmd_greet(struct trace *t, const struct words *w)
+{
+    world_greet(t->w, up(t, w, 1), (uint32_t)number(w->at[2]));
+}
+
+static void cmd_forget(struct trace *t, const struct words *w)
+{
+    world_forget(t->w, up(t, w, 1), (uint32_t)number(w->at[2]));
+}
+
 static void cmd_run(struct trace *t, const struct words *w)
 {
     world_run(t->w, number(w->at[1]) * 1000);
@@ -376,6 +386,7 @@ static const struct {
     {"slow", cmd_slow, 3},       {"disk", cmd_disk, 2},       {"recv", cmd_recv, 4},
     {"status", cmd_status, 1},   {"tuning", cmd_tuning, 2},   {"lose", cmd_lose, 2},
     {"latency", cmd_latency, 2}, {"show", cmd_show, 2},       {"link-failed", cmd_link_failed, 3},
+    {"greet", cmd_greet, 3},     {"forget", cmd_forget, 3},
 };
 
 static void run(const struct words *w)

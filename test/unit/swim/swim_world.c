@@ -440,6 +440,22 @@ void world_link_failed(struct world *w, struct world_node *n, uint32_t about)
     run_effects(w, n);
 }
 
+void world_greet(struct world *w, struct world_node *n, uint32_t whom)
+{
+    struct swim_id id = world_id(whom);
+
+    swim_greet(n->swim, w->now_us, &id, &w->fx);
+    run_effects(w, n);
+}
+
+void world_forget(struct world *w, struct world_node *n, uint32_t whom)
+{
+    struct swim_id id = world_id(whom);
+
+    swim_forget(n->swim, w->now_us, &id, &w->fx);
+    run_effects(w, n);
+}
+
 enum swim_state world_state(const struct world_node *n, uint32_t about)
 {
     struct swim_id id = world_id(about);

@@ -63,6 +63,8 @@ void world_start(struct world *w, struct world_node *n, uint32_t seed);
 void world_crash(struct world *w, struct world_node *n);
 void world_leave(struct world *w, struct world_node *n);
 void world_move(struct world *w, struct world_node *n); /* to another address */
+void world_greet(struct world *w, struct world_node *n, uint32_t whom);
+void world_forget(struct world *w, struct world_node *n, uint32_t whom);
 void world_link_failed(struct world *w, struct world_node *n, uint32_t about);
 void world_receive(struct world *w, struct world_node *n, const struct swim_msg *m,
                    uint32_t from_addr);
