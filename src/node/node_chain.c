@@ -250,7 +250,10 @@ static void boot_lost(struct node *n, const struct diag *why)
              "msg=\"what this node promised as an acceptor of the map is lost: it takes part "
              "under another id\" reason=\"%s\"",
              why->text);
-    chain_fresh(n, node_new_paxos_id(n), &n->map);
+    /* With nobody else in the cluster nobody has heard a promise. */
+    chain_fresh(n,
+                n->map.member_count == 1 ? n->map.members[n->self_pos].paxos : node_new_paxos_id(n),
+                &n->map);
     n->chain->renewed = true;
     write_anew(n);
 }
@@ -528,6 +531,7 @@ static void learned(struct node *n, struct slice value)
         return; /* at the start: meta/map was written, meta/chain was not */
     }
     wire_map_copy(&map, &c->map);
+    write_now(n); /* ahead of meta/map where possible */
     node_map_take(n, map);
 }
 

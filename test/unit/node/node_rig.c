@@ -165,10 +165,13 @@ static void disk_run(struct rig *r)
     uint32_t kept = 0, count = r->pending_count;
     struct disk_op *ops = mem_alloc(RIG_PENDING_MAX * sizeof *ops);
 
+    bool held = false;
+
     memcpy(ops, r->pending, count * sizeof *ops);
     r->pending_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (r->hold_log && ops[i].lane == DISK_LANE_LOG) {
+        held = held || (r->hold != NULL && strstr(ops[i].path, r->hold) != NULL);
+        if (ops[i].lane == DISK_LANE_LOG ? r->hold_log : held) {
             r->pending[kept++] = ops[i];
         } else {
             op_run(r, &ops[i]);

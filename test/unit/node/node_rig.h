@@ -17,8 +17,9 @@ struct rig {
     uint32_t file_count;
     struct disk_op pending[RIG_PENDING_MAX]; /* issued, not completed */
     uint32_t pending_count;
-    bool hold_log;                  /* complete no log writes */
-    bool disk_full;                 /* ALLOCATE fails for lack of space */
+    bool hold_log;    /* complete no log writes */
+    const char *hold; /* ... no operation on a path with this in it, and none behind */
+    bool disk_full;   /* ALLOCATE fails for lack of space */
     char unreadable[DISK_PATH_MAX]; /* no byte of that file can be read, but at the start */
     bool deep_off;     /* the content is known to be wrong: node_check looks at the rest */
     struct buf out;    /* what the client was sent */

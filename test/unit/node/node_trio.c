@@ -40,8 +40,12 @@ static void dial(struct trio *t, unsigned from, const struct node_effect *e)
     while (to < TRIO && strcmp(t->at[to].cfg.peer_addr, e->addr) != 0) {
         to++;
     }
-    CHECK(to < TRIO);
     CHECK(t->line_count < TRIO_LINES_MAX);
+    if (to == TRIO) { /* nobody is there */
+        t->lines[t->line_count++] = (struct trio_line){
+            .node = {(uint8_t)from, (uint8_t)from}, .conn = {e->conn, 0}, .over = {false, true}};
+        return;
+    }
     t->lines[t->line_count++] =
         (struct trio_line){.node = {(uint8_t)from, (uint8_t)to}, .conn = {e->conn, 0}};
 }
@@ -181,7 +185,7 @@ static void lines_change(struct trio *t, unsigned node)
         if (!passes(t, l)) {
             continue;
         }
-        if (l->node[1] == node && l->conn[1] == 0 && !l->over[0]) {
+        if (l->node[1] == node && l->conn[1] == 0 && !l->over[0] && !l->over[1]) {
             l->conn[1] = 3 + 2 * t->accepted++;
             node_accepted(n, l->conn[1], NODE_CONN_PEER, "a peer");
         }
@@ -284,6 +288,14 @@ void trio_start(struct trio *t, unsigned node)
     rig_client(&t->at[node]);
 }
 
+void trio_readdress(struct trio *t, unsigned node, unsigned port)
+{
+    struct rig *r = &t->at[node];
+
+    (void)snprintf(r->cfg.client_addr, sizeof r->cfg.client_addr, "127.0.0.1:70%u%u", port, node);
+    (void)snprintf(r->cfg.peer_addr, sizeof r->cfg.peer_addr, "127.0.0.1:170%u%u", port, node);
+}
+
 static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us, bool gossip)
 {
     struct rig *r = &t->at[node];
@@ -313,7 +325,7 @@ static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us, boo
     }
 }
 
-static void open_trio(struct trio *t, uint64_t election_us, bool gossip)
+static void open_trio(struct trio *t, uint64_t election_us, bool gossip, unsigned founders)
 {
     bool ready = false;
 
@@ -322,26 +334,39 @@ static void open_trio(struct trio *t, uint64_t election_us, bool gossip)
         struct diag why;
 
         rig_prepare(t, i, election_us, gossip);
+        t->at[i].cfg.seed_count = founders;
+        if (i >= founders) {
+            t->at[i].cfg.start = NODE_START_JOIN;
+            continue;
+        }
         CHECK(rig_start(&t->at[i], &why) == ERR_OK);
     }
     for (unsigned i = 0; i < 100 && !ready; i++) {
         trio_run(t, 100000);
-        ready = node_ready(t->at[0].node) && node_ready(t->at[1].node) && node_ready(t->at[2].node);
+        ready = true;
+        for (unsigned k = 0; k < founders; k++) {
+            ready = ready && node_ready(t->at[k].node);
+        }
     }
     CHECK(ready);
-    for (unsigned i = 0; i < TRIO; i++) {
+    for (unsigned i = 0; i < founders; i++) {
         rig_client(&t->at[i]);
     }
 }
 
 void trio_open(struct trio *t, uint64_t election_us)
 {
-    open_trio(t, election_us, false);
+    open_trio(t, election_us, false, TRIO);
+}
+
+void trio_open_some(struct trio *t, unsigned founders)
+{
+    open_trio(t, 0, false, founders);
 }
 
 void trio_open_gossip(struct trio *t)
 {
-    open_trio(t, 0, true);
+    open_trio(t, 0, true, TRIO);
 }
 
 void trio_close(struct trio *t)

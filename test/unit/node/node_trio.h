@@ -8,7 +8,7 @@
 #define NODE_TRIO_H
 #include "node_rig.h"
 
-enum { TRIO = 3, TRIO_TURN_US = 1000, TRIO_LINES_MAX = 512 };
+enum { TRIO = 3, TRIO_TURN_US = 1000, TRIO_LINES_MAX = 1024 };
 
 /* A connection between two nodes. End 0 dialed. */
 struct trio_line {
@@ -47,10 +47,14 @@ struct trio {
 /* Founded: every partition has a leader, all links are up. Elections after that time and at most
  * as long again; 0: the usual one. */
 void trio_open(struct trio *t, uint64_t election_us);
+/* Only the first so many found it; the others are not started, and will join. */
+void trio_open_some(struct trio *t, unsigned founders);
 /* The same, and they gossip: each is probed five times a second. */
 void trio_open_gossip(struct trio *t);
 void trio_close(struct trio *t);
 void trio_run(struct trio *t, uint64_t us);
+/* That node, which is down, is at another port from now on: 0 is where it was. */
+void trio_readdress(struct trio *t, unsigned node, unsigned port);
 void trio_cut_off(struct trio *t, unsigned node, bool cut); /* from both others */
 void trio_kill(struct trio *t, unsigned node);              /* kill -9: what was written is there */
 void trio_start(struct trio *t, unsigned node);             /* on its directory, with a client */
