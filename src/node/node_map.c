@@ -31,13 +31,14 @@ static void drop_links(struct node *n, const struct wire_map *map)
 
 void node_map_apply(struct node *n)
 {
-    struct wire_map map = n->map_taken;
-    struct diag why = {{0}};
+    struct wire_map map;
+    struct diag why;
     int pos;
 
-    if (map.partitions == 0 || n->phase != NODE_PHASE_SERVING || n->groups == NULL) {
-        return;
+    if (n->map_taken.partitions == 0 || n->phase != NODE_PHASE_SERVING || n->groups == NULL) {
+        return; /* every turn but a few */
     }
+    map = n->map_taken;
     n->map_taken = (struct wire_map){0};
     if (!fits(n, &map)) { /* one came meanwhile, on another way */
         wire_map_free(&map);
