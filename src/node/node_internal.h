@@ -323,6 +323,11 @@ struct link {
     uint64_t run;          /* of the peer's process */
     struct buf raft_now;
     uint64_t retry_us, heard_us, ping_us;
+    /* of pings (node_ping.c) */
+    uint64_t used_us;    /* when it last carried what is not lightly lost, either way */
+    uint64_t roused_us;  /* when this end began to use a link that rested; 0: it was heard since */
+    uint64_t ping_epoch; /* of the map, as said last: another one is said at once */
+    bool resting, peer_resting, peer_rests; /* this end said so; the peer did; it understands */
     uint32_t failures;
     size_t unsent;
     char refused[160]; /* why the last attempt was refused */
@@ -591,7 +596,6 @@ void node_link_refuse(struct node *n, uint64_t conn, enum err code, const char *
 void node_link_drop(struct node *n, struct link *l, const char *reason);
 /* For longer than a peer that is there is ever silent, so that it is not asked for anything; but
  * it may only be slow, and the link is kept. */
-bool node_link_quiet(const struct node *n, const struct link *l);
 /* As node_link_drop: the peer said what no correct one says. */
 void node_link_garbled(struct node *n, struct link *l, const char *reason);
 
@@ -648,6 +652,7 @@ void node_request_free(struct node *n, struct request *r);
 /* Route a command; argv is borrowed for the call. */
 void node_route(struct node *n, struct request *r, uint32_t argc, const struct slice *argv);
 void node_route_drain(struct group *g); /* try the held ones again */
+void node_route_drain_all(struct node *n);
 void node_route_link_down(struct node *n, uint64_t conn);
 /* Nothing is heard from l: who waits for an answer that another leader could give by now does
  * not wait until the link is given up. */
@@ -796,6 +801,16 @@ static inline bool node_group_trusted(const struct group *g)
 {
     return LIKELY(g->digest.suspect == SUSPECT_NOT) || g->digest.alone;
 }
+
+/* node_ping.c */
+/* Nothing came for so long that no request should be sent on it. */
+bool node_link_quiet(const struct node *n, const struct link *l);
+void node_ping_used(struct node *n, struct link *l); /* this end sends what wakes the other */
+/* A request is to go there, and the link is quiet: wake it, if it is quiet because it rests. */
+void node_ping_rouse(struct node *n, struct link *l);
+bool node_ping_silent(const struct node *n, const struct link *l); /* for too long */
+void node_ping_frame(struct node *n, struct link *l, struct slice payload);
+void node_ping_tick(struct node *n, struct link *l);
 
 /* node_gossip.c */
 MUST_USE enum err node_gossip_boot(struct node *n, const struct disk_boot *boot,

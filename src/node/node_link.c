@@ -18,9 +18,6 @@ enum {
     RETRY_US_MIN = 20 * 1000,
     RETRY_US_MAX = 500 * 1000,
     HELLO_US_MAX = 2 * 1000 * 1000,
-    PING_US = 200 * 1000,
-    QUIET_US = 500 * 1000, /* two pings are missing */
-    SILENCE_US_MAX = 3 * 1000 * 1000,
     UNSENT_BYTES_MAX = 1 << 30, /* a peer that talks but does not read */
     GUESTS_MAX = 256,
     FOUND_PATIENCE_US = 1000 * 1000,
@@ -314,11 +311,6 @@ void node_link_drop(struct node *n, struct link *l, const char *reason)
     link_down(n, l);
 }
 
-bool node_link_quiet(const struct node *n, const struct link *l)
-{
-    return n->now.mono_us - l->heard_us > QUIET_US;
-}
-
 void node_link_garbled(struct node *n, struct link *l, const char *reason)
 {
     n->troubles.peer_errors++;
@@ -459,6 +451,9 @@ static void link_up(struct node *n, struct link *l, const struct wire_hello *h)
     l->map_epoch = h->map_epoch;
     l->heard_us = n->now.mono_us;
     l->ping_us = n->now.mono_us;
+    l->used_us = n->now.mono_us; /* it may be wanted: both ends know little yet */
+    l->roused_us = 0;
+    l->resting = l->peer_rests = l->peer_resting = false;
     node_found_hello(n, l);
     if (l->state != LINK_UP) {
         return;
@@ -722,25 +717,6 @@ static void frame_replica(struct node *n, struct link *l, const struct wire_fram
     }
 }
 
-/* What stands behind the features is the epoch of the sender's map. */
-static void frame_ping(struct node *n, struct link *l, struct slice payload)
-{
-    l->avoid = payload.len > 0 && payload.data[0] != 0;
-    l->digests = payload.len > 1 && (payload.data[1] & WIRE_DIGESTS) != 0;
-    l->gossips = payload.len > 1 && (payload.data[1] & WIRE_GOSSIP) != 0;
-    if (payload.len >= 10) {
-        l->map_epoch = load_u64le(payload.data + 2);
-    }
-    if (l->state == LINK_UP && mapped(n) && l->map_epoch < n->map.epoch &&
-        l->map_told < n->map.epoch) {
-        SOMETIMES(true, "node_link: a node that lags is told the map");
-        node_link_say_map(n, l);
-    }
-    if (l->state == LINK_UP) {
-        node_gossip_greet(n, l);
-    }
-}
-
 static void link_frame(struct node *n, struct link *l, const struct wire_frame *f)
 {
     struct wire_hello h;
@@ -752,6 +728,10 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
     if (l->state == LINK_VISIT && f->type != WIRE_MAP && f->type != WIRE_REFUSE &&
         f->type != WIRE_PING && f->type != WIRE_HELLO) {
         return; /* one that believes to be a member; the newer map says who is right */
+    }
+    if (f->type != WIRE_PING && f->type != WIRE_LEADERS && f->type != WIRE_SWIM &&
+        f->type != WIRE_RECORDS) {
+        l->used_us = n->now.mono_us;
     }
     switch (f->type) {
     case WIRE_HELLO:
@@ -801,7 +781,7 @@ static void link_frame(struct node *n, struct link *l, const struct wire_frame *
         node_chain_frame(n, l, f->payload);
         return;
     case WIRE_PING:
-        frame_ping(n, l, f->payload);
+        node_ping_frame(n, l, f->payload);
         return;
     }
 }
@@ -901,23 +881,6 @@ bool node_link_received(struct node *n, uint64_t conn, const uint8_t *data, size
     return false;
 }
 
-static void link_ping(struct node *n, struct link *l)
-{
-    size_t mark = wire_begin(&l->now, WIRE_PING);
-
-    l->ping_us = n->now.mono_us;
-    put_u8(&l->now, n->phase == NODE_PHASE_STOPPING || !node_writable(n) ? 1 : 0);
-    put_u8(&l->now, WIRE_DIGESTS | (n->gossip != NULL ? WIRE_GOSSIP : 0));
-    put_u64le(&l->now, n->map.epoch);
-    wire_end(&l->now, mark);
-    /* Said again: the peer may not have had the map when it was said first. */
-    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
-        if (node_group_leads(&n->groups[p])) {
-            node_group_tell_leader(&n->groups[p], l);
-        }
-    }
-}
-
 void node_link_tick(struct node *n)
 {
     uint64_t now = n->now.mono_us;
@@ -933,8 +896,7 @@ void node_link_tick(struct node *n)
     }
     for (uint32_t i = 0; i < n->link_count; i++) {
         struct link *l = &n->links[i];
-        uint64_t patience =
-            l->state == LINK_UP || l->state == LINK_VISIT ? SILENCE_US_MAX : HELLO_US_MAX;
+        bool whole = l->state == LINK_UP || l->state == LINK_VISIT; /* hellos were exchanged */
 
         if (is_self(n, l)) {
             continue;
@@ -945,20 +907,20 @@ void node_link_tick(struct node *n)
             }
             continue;
         }
-        if (now - l->heard_us > patience) {
+        if (whole ? node_ping_silent(n, l) : now - l->heard_us > HELLO_US_MAX) {
             SOMETIMES(l->state == LINK_UP, "node_link: silent peer cut off");
             node_link_drop(n, l, "nothing heard from the peer");
             continue;
         }
-        if (l->state == LINK_UP && node_link_quiet(n, l)) {
+        if (l->state == LINK_UP && !l->peer_resting && node_link_quiet(n, l)) {
             node_route_link_quiet(n, l);
         }
         if (l->unsent > UNSENT_BYTES_MAX) {
             node_link_drop(n, l, "the peer does not read what it is sent");
             continue;
         }
-        if ((l->state == LINK_UP || l->state == LINK_VISIT) && now - l->ping_us >= PING_US) {
-            link_ping(n, l);
+        if (whole) {
+            node_ping_tick(n, l);
         }
     }
 }
@@ -1052,6 +1014,9 @@ void node_links_flush(struct node *n)
 
         if (l->conn == 0 || l->state == LINK_DIALING) {
             continue;
+        }
+        if (l->raft_now_open || l->raft_gated_open || l->request_open || l->reply_open) {
+            node_ping_used(n, l);
         }
         if (l->raft_now_open) {
             wire_end(&l->raft_now, l->raft_now_mark);

@@ -401,7 +401,11 @@ static enum sent forward(struct group *g, struct request *r, uint32_t argc,
     struct node *n = g->node;
     struct link *l = node_link_to(n, g->leader);
 
-    if (l == NULL || l->unsent > LINK_SOFT_BYTES || node_link_quiet(n, l)) {
+    if (l == NULL || l->unsent > LINK_SOFT_BYTES) {
+        return NOT_SENT;
+    }
+    if (node_link_quiet(n, l)) {
+        node_ping_rouse(n, l);
         return NOT_SENT;
     }
     if (argv != NULL) {
@@ -525,6 +529,15 @@ void node_route_drain(struct group *g)
             r->state = REQUEST_HELD;
             list_push_front(&g->held, &r->in_group);
             return;
+        }
+    }
+}
+
+void node_route_drain_all(struct node *n)
+{
+    for (uint32_t p = 0; p < n->map.partitions && n->groups != NULL; p++) {
+        if (!list_empty(&n->groups[p].held)) {
+            node_route_drain(&n->groups[p]);
         }
     }
 }

@@ -51,7 +51,7 @@ enum wire_type {
 
 /* What the sender of a PING understands beyond version 1, so that a node which knows it may
  * meet one that does not. */
-enum wire_feature { WIRE_DIGESTS = 1, WIRE_GOSSIP = 4 };
+enum wire_feature { WIRE_DIGESTS = 1, WIRE_GOSSIP = 4, WIRE_RESTS = 8 };
 
 /* Random 128 bits; all zero: none. */
 struct wire_id {

@@ -316,6 +316,7 @@ static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us, boo
     }
     r->cfg.start = NODE_START_FOUND;
     r->cfg.partitions = 4;
+    r->cfg.replicas = t->replicas;
     r->cfg.segment_bytes = 64 << 10;
     (void)snprintf(r->cfg.client_addr, sizeof r->cfg.client_addr, "127.0.0.1:700%u", node);
     (void)snprintf(r->cfg.peer_addr, sizeof r->cfg.peer_addr, "127.0.0.1:1700%u", node);
@@ -325,15 +326,24 @@ static void rig_prepare(struct trio *t, unsigned node, uint64_t election_us, boo
     }
 }
 
-static void open_trio(struct trio *t, uint64_t election_us, bool gossip, unsigned founders)
+struct how {
+    uint64_t election_us; /* 0: as usual */
+    bool gossip;
+    unsigned founders;
+    uint32_t replicas;
+};
+
+static void open_trio(struct trio *t, struct how how)
 {
+    unsigned founders = how.founders;
     bool ready = false;
 
-    *t = (struct trio){.turn_us = gossip ? NODE_TICK_US : TRIO_TURN_US};
+    *t = (struct trio){.turn_us = how.gossip ? NODE_TICK_US : TRIO_TURN_US,
+                       .replicas = how.replicas};
     for (unsigned i = 0; i < TRIO; i++) {
         struct diag why;
 
-        rig_prepare(t, i, election_us, gossip);
+        rig_prepare(t, i, how.election_us, how.gossip);
         t->at[i].cfg.seed_count = founders;
         if (i >= founders) {
             t->at[i].cfg.start = NODE_START_JOIN;
@@ -356,17 +366,22 @@ static void open_trio(struct trio *t, uint64_t election_us, bool gossip, unsigne
 
 void trio_open(struct trio *t, uint64_t election_us)
 {
-    open_trio(t, election_us, false, TRIO);
+    open_trio(t, (struct how){election_us, false, TRIO, TRIO});
 }
 
 void trio_open_some(struct trio *t, unsigned founders)
 {
-    open_trio(t, 0, false, founders);
+    open_trio(t, (struct how){0, false, founders, TRIO});
 }
 
 void trio_open_gossip(struct trio *t)
 {
-    open_trio(t, 0, true, TRIO);
+    open_trio(t, (struct how){0, true, TRIO, TRIO});
+}
+
+void trio_open_apart(struct trio *t)
+{
+    open_trio(t, (struct how){0, false, TRIO, 1});
 }
 
 void trio_close(struct trio *t)

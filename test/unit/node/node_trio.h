@@ -31,6 +31,7 @@ struct trio {
     struct rig at[TRIO];
     bool cut[TRIO][TRIO]; /* nothing comes from the first to the second, nobody is told */
     uint64_t turn_us;
+    uint32_t replicas;
     uint64_t accepted; /* connections, at all nodes */
     struct trio_line lines[TRIO_LINES_MAX];
     uint32_t line_count;
@@ -51,6 +52,8 @@ void trio_open(struct trio *t, uint64_t election_us);
 void trio_open_some(struct trio *t, unsigned founders);
 /* The same, and they gossip: each is probed five times a second. */
 void trio_open_gossip(struct trio *t);
+/* The same as trio_open, and each partition has one replica: the nodes have nothing in common. */
+void trio_open_apart(struct trio *t);
 void trio_close(struct trio *t);
 void trio_run(struct trio *t, uint64_t us);
 /* That node, which is down, is at another port from now on: 0 is where it was. */
