@@ -19,6 +19,7 @@ void node_config_defaults(struct node_config *cfg)
         .election_us_min = 300 * 1000,
         .election_us_max = 600 * 1000,
         .request_timeout_us = 5 * 1000 * 1000,
+        .dead_member_replace_us = 600ULL * 1000 * 1000,
         .lease_reads = true,
         .segment_bytes = 32U << 20,
         .checkpoint_log_bytes = 256UL << 20,
@@ -138,6 +139,7 @@ static void node_setup(struct node *n, const struct node_config *cfg, struct nod
     list_init(&n->session_list);
     list_init(&n->session_dirty);
     list_init(&n->timeouts);
+    list_init(&n->deciding);
     n->cmd_stats = mem_zalloc(cmd_count() * sizeof n->cmd_stats[0]);
     n->slowlog_max = 128;
     n->proto_max_bulk = 512U << 20;
@@ -187,6 +189,10 @@ static void requests_free(struct node *n)
         struct request *r = LIST_ENTRY(it, struct request, in_timeout);
 
         node_request_free(n, r);
+    }
+    LIST_EACH(it, &n->deciding)
+    {
+        node_request_free(n, LIST_ENTRY(it, struct request, in_group));
     }
     while (n->free_requests != NULL) {
         struct request *r = n->free_requests;
@@ -425,6 +431,7 @@ void node_tick(struct node *n)
     node_route_timeouts(n);
     node_move_tick(n);
     node_member_tick(n);
+    node_keeper_tick(n);
     node_balance_tick(n);
     node_expire_tick(n);
     node_checkpoint_tick(n);

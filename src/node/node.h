@@ -58,6 +58,7 @@ struct node_config {
     uint32_t replicas;                         /* 3, wanted of each partition; founding only */
     uint64_t heartbeat_us;                     /* 50 ms */
     uint64_t election_us_min, election_us_max; /* 300 and 600 ms */
+    uint64_t dead_member_replace_us;           /* a member dead for longer: 10 min; 0: never */
     uint64_t request_timeout_us;               /* waiting for a leader or a commit: 5 s */
     bool lease_reads;
     uint32_t segment_bytes;        /* log */

@@ -28,6 +28,8 @@ static const struct setting settings[] = {
      1ULL << 40},
     {"cluster-enabled", SETTING_TEXT, false, 0, "yes", 1, 0, 0},
     {"databases", SETTING_TEXT, false, 0, "1", 1, 0, 0},
+    {"dead-member-replace-ms", SETTING_U64, true, AT(cfg.dead_member_replace_us), NULL, 1000, 0,
+     1000000000},
     {"digest-interval-ms", SETTING_U64, true, AT(cfg.digest_us), NULL, 1000, 10, 3600000},
     {"election-timeout-max-ms", SETTING_U64, false, AT(cfg.election_us_max), NULL, 1000, 1, 600000},
     {"election-timeout-min-ms", SETTING_U64, false, AT(cfg.election_us_min), NULL, 1000, 1, 600000},

@@ -431,6 +431,21 @@ struct cmd_stat {
     uint64_t calls, rejected;
 };
 
+/* What the map needs without anybody asking (node_keeper.c). */
+struct keeper_dead {
+    struct wire_id node;
+    uint64_t since_us; /* 0: nobody */
+};
+struct keeper {
+    struct keeper_dead dead[WIRE_MEMBERS_MAX]; /* members that are not there */
+    uint64_t look_us;                          /* not before */
+    uint64_t majority_us;                      /* since then more than half are; 0: they are not */
+    uint64_t map_epoch, map_us;                /* of the map, first seen then */
+    uint64_t fair_epoch;                       /* of the map that `fair` is about */
+    bool fair;
+    bool asking; /* a change is being decided */
+};
+
 struct node {
     struct node_config cfg;
     struct node_gauges gauges;
@@ -478,10 +493,12 @@ struct node {
     struct map64 forwarded; /* request id -> struct request */
     struct map64 reads;     /* token -> struct request */
     struct list timeouts;
+    struct list deciding; /* requests that wait for a change of the map (node_cmd_map.c) */
     struct request *free_requests;
     uint32_t free_request_count;
 
-    struct gossip *gossip;     /* node_gossip.h; NULL: off */
+    struct gossip *gossip; /* node_gossip.h; NULL: off */
+    struct keeper keeper;
     struct node_effects *fx;   /* of the turn under way */
     struct node_effects early; /* of node_open */
     struct disk_ops ops;
@@ -829,8 +846,13 @@ enum swim_state node_gossip_state(const struct node *n, uint32_t pos, struct swi
 bool node_gossip_unwell(const struct node *n, uint32_t pos);
 
 /* node_cmd_map.c */
+bool node_cmd_map_is(const struct cmd *cmd); /* it changes the map */
+void node_cmd_map(struct node *n, struct request *r, const struct slice *argv);
 void node_map_moves_text(const struct node *n, struct buf *b);
 void node_map_member_text(const struct node *n, uint32_t pos, struct buf *b);
+
+/* node_keeper.c */
+void node_keeper_tick(struct node *n);
 
 /* node_cmd_gossip.c */
 void node_gossip_info(const struct node *n, struct buf *b);

@@ -319,6 +319,8 @@ static void session_command(struct session *s, uint32_t argc, const struct slice
         n->cmd_stats[cmd - cmd_at(0)].calls++;
         if (cmd->handler != NULL && (cmd->flags & (CMD_READ | CMD_WRITE)) != 0) {
             data_command(s, cmd, argc, argv);
+        } else if (node_cmd_map_is(cmd)) {
+            node_cmd_map(n, session_request(s, cmd, 0), argv);
         } else {
             (void)local_reply(s, &w);
             node_command(s, cmd, argc, argv, &w);
