@@ -590,12 +590,10 @@ static void dialed_hello(struct node *n, struct link *l, const struct wire_hello
     int pos = mapped(n) ? node_member_by_id(n, &h->node) : -1;
     struct link *home = pos < 0 ? NULL : &n->links[pos];
 
-    if (!mapped(n) && n->cfg.start != NODE_START_JOIN) {
+    if ((home != NULL && home == l) || (!mapped(n) && n->cfg.start != NODE_START_JOIN)) {
         link_up(n, l, h);
     } else if (home == NULL) {
         link_visit(n, l, h);
-    } else if (home == l) {
-        link_up(n, l, h);
     } else if ((uint32_t)pos == n->self_pos || !prevails(n, home, true)) {
         if (l->seed) {
             l->node = h->node;

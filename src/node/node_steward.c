@@ -256,18 +256,24 @@ static void join_done(struct node *n, uint64_t conn, enum node_chain_end end, co
     node_link_refuse(n, conn, end == NODE_CHAIN_REFUSED ? ERR_REFUSED : ERR_AGAIN, why);
 }
 
+/* The address is that of another member, which is connected. */
+static bool is_held(const struct node *n, const char *addr, const struct wire_id *joiner)
+{
+    int at = node_member_by_addr(n, addr);
+
+    return at >= 0 && n->links[at].state == LINK_UP && !wire_id_eq(&n->links[at].node, joiner);
+}
+
 void node_steward_join(struct node *n, struct link *l)
 {
     const struct wire_hello *h = &l->hello;
     struct node_change change = {
         .kind = NODE_CHANGE_JOIN,
         .member = {.node = h->node, .zone = h->zone, .weight = h->weight, .paxos = h->paxos}};
-    int at = node_member_by_addr(n, l->hello_peer);
-    const struct link *holder = at < 0 ? NULL : &n->links[at];
 
     memcpy(change.member.peer_addr, l->hello_peer, sizeof change.member.peer_addr);
     memcpy(change.member.client_addr, l->hello_client, sizeof change.member.client_addr);
-    if (holder != NULL && holder->state == LINK_UP && !wire_id_eq(&holder->node, &h->node)) {
+    if (is_held(n, l->hello_peer, &h->node)) {
         /* It has moved, and will say so; or its end has not been noticed yet. */
         SOMETIMES(true, "node_steward: the place of a member that is there is wanted");
         node_link_refuse(n, l->conn, ERR_AGAIN,
