@@ -60,6 +60,23 @@ static void status_repairs(const struct node *n, struct buf *b)
     }
 }
 
+/* Who decides the next map, and whether they can. */
+static void status_council(const struct node *n, struct buf *b)
+{
+    const struct wire_map *map = node_chain_map(n);
+    struct diag why;
+
+    if (map == NULL) {
+        return;
+    }
+    buf_printf(b, "council of the map:");
+    for (uint8_t i = 0; i < map->council_count; i++) {
+        buf_printf(b, " %s", map->members[map->council[i]].peer_addr);
+    }
+    node_chain_why(n, &why);
+    buf_printf(b, "%s%s\n", why.text[0] != 0 ? "; THE MAP CANNOT BE CHANGED NOW: " : "", why.text);
+}
+
 static void status(const struct node *n, struct buf *b)
 {
     char id[41];
@@ -85,6 +102,7 @@ static void status(const struct node *n, struct buf *b)
     }
     buf_printf(b, "partitions %u, replicas %u, map epoch %llu\n", n->map.partitions,
                n->map.replicas, (unsigned long long)n->map.epoch);
+    status_council(n, b);
     buf_printf(b, "here: %u partitions, %u led, %u being rebuilt\n", here, led, rebuilding);
     buf_printf(b, "without a known leader: %u\n", leaderless);
     buf_printf(b, "log: %llu bytes live, %llu on disk%s\n",
