@@ -268,6 +268,7 @@ static uint32_t moves_of(const struct group *g, struct buf *b)
     for (uint8_t i = 0; i < c->learner_count; i++) {
         buf_printf(&line, " learning");
         name_of(n, c->learners[i], &line);
+        node_move_progress(g, c->learners[i], &line);
     }
     if (moves > 0) {
         buf_printf(b, "partition %u:%.*s\n", g->partition, (int)line.len, (const char *)line.data);

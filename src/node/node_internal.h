@@ -132,6 +132,7 @@ struct snap_send {
     bool reading, last_read;
     uint64_t read_token; /* of the read under way: one of a former send is not ours */
     uint64_t end_us;     /* given up by the receiver: until then it is not asked again */
+    uint64_t began_us;
     uint64_t last_progress_us;
 };
 /* Receiving one (node_snaprecv.c). */
@@ -871,6 +872,8 @@ void node_move_tick(struct node *n);
 void node_move_out(struct node *n, struct link *l, const struct wire_out *o);
 /* The map does not place a replica on its node. */
 bool node_move_superfluous(const struct group *g, struct raft_id replica);
+/* How far a learner of this leader has come, in words. */
+void node_move_progress(const struct group *g, struct raft_id learner, struct buf *b);
 /* So many bytes may be sent to a learner now; taken from the allowance if so. */
 bool node_move_allowed(struct group *g, struct raft_id to, uint64_t bytes);
 

@@ -275,6 +275,39 @@ static void settle(struct group *g)
     }
 }
 
+/* ---- what people are told ---- */
+
+static void snapshot_progress(const struct node *n, const struct snap_send *s, struct buf *b)
+{
+    uint64_t took_us = n->now.mono_us - s->began_us;
+
+    buf_printf(b, " (snapshot, %llu of %llu bytes", (unsigned long long)s->acked_offset,
+               (unsigned long long)s->bytes);
+    if (s->acked_offset > 0) {
+        double left_us = (double)(s->bytes - s->acked_offset) / (double)s->acked_offset;
+
+        buf_printf(b, ", about %.0f s left", left_us * (double)took_us / 1e6);
+    }
+    buf_printf(b, ")");
+}
+
+void node_move_progress(const struct group *g, struct raft_id learner, struct buf *b)
+{
+    uint64_t commit = raft_commit(g->raft).n, has = raft_match(g->raft, learner).n;
+
+    LIST_EACH(it, &g->sends)
+    {
+        const struct snap_send *s = LIST_ENTRY(it, struct snap_send, in_group);
+
+        if (s->to.n == learner.n) {
+            snapshot_progress(g->node, s, b);
+            return;
+        }
+    }
+    buf_printf(b, " (log, %llu entries behind)",
+               (unsigned long long)(commit > has ? commit - has : 0));
+}
+
 /* ---- the pace ---- */
 
 bool node_move_allowed(struct group *g, struct raft_id to, uint64_t bytes)

@@ -71,6 +71,7 @@ static void send_begin(struct group *g, struct raft_id to)
                             .bytes = g->snap_bytes,
                             .index = g->snap_index,
                             .term = g->snap_term,
+                            .began_us = g->node->now.mono_us,
                             .last_progress_us = g->node->now.mono_us};
     list_push_back(&g->sends, &s->in_group);
     g->retain_until_us = g->node->now.mono_us + CATCH_UP_US;
