@@ -1,4 +1,5 @@
-/* cli_cluster.c - questions to a running cluster. */
+/* cli_cluster.c - questions and orders to a running cluster: each word is one SYNOD command
+ * to one node, whose answer is printed. */
 #include "base/base.h"
 #include "cli/cli.h"
 
@@ -7,10 +8,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    ARGS_MAX = 2,
+    CONNECT_S = 5,
+    ANSWER_S = 60, /* an order is answered when the cluster has decided */
+};
+
+struct word {
+    const char *name;
+    const char *command; /* after SYNOD */
+    int arg_count;
+    bool order; /* it changes the cluster: no answer means that it may have happened */
+    const char *args, *help;
+};
+static const struct word WORDS[] = {
+    {"status", "STATUS", 0, false, "", "the cluster in words and numbers"},
+    {"members", "MEMBERS", 0, false, "", "each member, and what gossip knows of it"},
+    {"moves", "MOVES", 0, false, "", "movements of data under way, with the time left"},
+    {"drain", "DRAIN", 1, true, " MEMBER", "move all data away from a member; it stays one"},
+    {"leave", "LEAVE", 1, true, " MEMBER", "drain a member, then take it out of the cluster"},
+    {"forget", "FORGET", 1, true, " MEMBER", "replace a member that is dead and will not return"},
+    {"weight", "WEIGHT", 2, true, " MEMBER N", "its share of the data, 1 to 64; ends a drain"},
+    {"rebalance", "REBALANCE", 0, true, "", "place the data anew, moving as little as possible"},
+};
+
+struct target {
+    const char *host;
+    int port;
+};
+
 static int usage(FILE *to, int status)
 {
-    (void)fprintf(to, "usage: synod cluster status [--host HOST] [--port PORT]\n"
-                      "  asks the node at 127.0.0.1:7001 when not said otherwise\n");
+    (void)fprintf(to, "usage: synod cluster WORD [--host HOST] [--port PORT]\n");
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        (void)fprintf(to, "  %s%-*s %s\n", WORDS[i].name, (int)(18 - strlen(WORDS[i].name)),
+                      WORDS[i].args, WORDS[i].help);
+    }
+    (void)fprintf(to, "  asks the node at 127.0.0.1:7001 when not said otherwise; MEMBER is an id, "
+                      "its\n  beginning, or an address. A new member joins when it is started:\n"
+                      "  synod server --dir DIR --listen HOST:PORT --join PEER-ADDRESS,...\n");
     return status;
 }
 
@@ -22,13 +58,7 @@ static void print_reply(const redisReply *r)
         break;
     case REDIS_REPLY_ARRAY:
         for (size_t i = 0; i < r->elements; i++) {
-            const redisReply *e = r->element[i];
-
-            if (e->type == REDIS_REPLY_INTEGER) {
-                (void)printf("%lld\n", e->integer);
-            } else {
-                (void)printf("%.*s\n", (int)e->len, e->str != NULL ? e->str : "");
-            }
+            print_reply(r->element[i]);
         }
         break;
     default:
@@ -38,24 +68,35 @@ static void print_reply(const redisReply *r)
     }
 }
 
-static int status(const char *host, int port)
+static void say_no_answer(const struct word *w, const struct target *to, const char *why)
 {
-    struct timeval limit = {.tv_sec = 5};
-    redisContext *c = redisConnectWithTimeout(host, port, limit);
+    (void)fprintf(stderr, "synod: no answer from %s:%d: %s%s\n", to->host, to->port, why,
+                  w->order ? "; it may have happened all the same: look with synod cluster members"
+                           : "");
+}
+
+static int ask(const struct word *w, const struct target *to, char **args)
+{
+    struct timeval connect_limit = {.tv_sec = CONNECT_S}, answer_limit = {.tv_sec = ANSWER_S};
+    const char *argv[2 + ARGS_MAX] = {"SYNOD", w->command};
+    redisContext *c = redisConnectWithTimeout(to->host, to->port, connect_limit);
     redisReply *r = NULL;
     int result = 1;
 
+    for (int i = 0; i < w->arg_count; i++) {
+        argv[2 + i] = args[i];
+    }
     if (c == NULL || c->err != 0) {
-        (void)fprintf(stderr, "synod: cannot connect to %s:%d: %s; is the node running?\n", host,
-                      port, c != NULL ? c->errstr : "out of memory");
+        (void)fprintf(stderr, "synod: cannot connect to %s:%d: %s; is the node running?\n",
+                      to->host, to->port, c != NULL ? c->errstr : "out of memory");
         goto out;
     }
-    (void)redisSetTimeout(c, limit);
-    r = redisCommand(c, "SYNOD STATUS");
+    (void)redisSetTimeout(c, answer_limit);
+    r = redisCommandArgv(c, 2 + w->arg_count, argv, NULL);
     if (r == NULL) {
-        (void)fprintf(stderr, "synod: no answer from %s:%d: %s\n", host, port, c->errstr);
+        say_no_answer(w, to, c->errstr);
     } else if (r->type == REDIS_REPLY_ERROR) {
-        (void)fprintf(stderr, "synod: %s:%d answers: %s\n", host, port, r->str);
+        (void)fprintf(stderr, "synod: %s:%d answers: %s\n", to->host, to->port, r->str);
     } else {
         print_reply(r);
         result = 0;
@@ -70,34 +111,72 @@ out:
     return result;
 }
 
+static const struct word *word_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        if (strcmp(WORDS[i].name, name) == 0) {
+            return &WORDS[i];
+        }
+    }
+    return NULL;
+}
+
+/* argv[*at] is a flag: take it and its value. */
+static bool take_flag(struct target *to, int argc, char **argv, int *at)
+{
+    const char *flag = argv[*at];
+    char *end = NULL;
+
+    if (strcmp(flag, "--host") == 0 && *at + 1 < argc) {
+        to->host = argv[++*at];
+        return true;
+    }
+    if (strcmp(flag, "--port") == 0 && *at + 1 < argc) {
+        long port = strtol(argv[++*at], &end, 10);
+
+        if (end == argv[*at] || *end != '\0' || port < 1 || port > 65535) {
+            (void)fprintf(stderr, "synod: --port %s: expected a port of 1..65535\n", argv[*at]);
+            return false;
+        }
+        to->port = (int)port;
+        return true;
+    }
+    (void)fprintf(stderr, "synod: unknown flag %s, or its value is missing\n", flag);
+    return false;
+}
+
 int cli_cluster(int argc, char **argv)
 {
-    const char *host = "127.0.0.1";
-    long port = 7001;
+    struct target to = {.host = "127.0.0.1", .port = 7001};
+    const struct word *w;
+    char *args[ARGS_MAX];
+    int arg_count = 0;
 
     if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
         return usage(stdout, 0);
     }
-    if (argc == 0 || strcmp(argv[0], "status") != 0) {
+    w = argc > 0 ? word_named(argv[0]) : NULL;
+    if (w == NULL) {
         (void)fprintf(stderr, "synod: unknown word %s after cluster\n",
                       argc > 0 ? argv[0] : "(none)");
         return usage(stderr, 2);
     }
     for (int i = 1; i < argc; i++) {
-        char *end = NULL;
-
-        if (strcmp(argv[i], "--host") == 0 && i + 1 < argc) {
-            host = argv[++i];
-        } else if (strcmp(argv[i], "--port") == 0 && i + 1 < argc) {
-            port = strtol(argv[++i], &end, 10);
-            if (*end != '\0' || port < 1 || port > 65535) {
-                (void)fprintf(stderr, "synod: --port %s: expected a port of 1..65535\n", argv[i]);
+        if (strncmp(argv[i], "--", 2) == 0) {
+            if (!take_flag(&to, argc, argv, &i)) {
                 return 2;
             }
+        } else if (arg_count == w->arg_count) {
+            (void)fprintf(stderr, "synod: cluster %s takes%s and nothing more; %s is too much\n",
+                          w->name, w->arg_count > 0 ? w->args : " no words", argv[i]);
+            return 2;
         } else {
-            (void)fprintf(stderr, "synod: unknown flag %s, or its value is missing\n", argv[i]);
-            return usage(stderr, 2);
+            args[arg_count++] = argv[i];
         }
     }
-    return status(host, (int)port);
+    if (arg_count < w->arg_count) {
+        (void)fprintf(stderr, "synod: cluster %s needs%s\n", w->name, w->args);
+        return 2;
+    }
+    return ask(w, &to, args);
 }

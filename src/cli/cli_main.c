@@ -11,7 +11,7 @@ static int help(void)
     (void)printf("usage: synod WORD [ARGUMENTS]\n"
                  "  server           one node; `synod server --help` lists its flags\n"
                  "  demo             a whole local cluster in the foreground\n"
-                 "  cluster status   what a running cluster says of itself\n"
+                 "  cluster WORD     status, members, drain, leave, ...: `synod cluster --help`\n"
                  "  sim cluster      the simulated cluster; `synod sim --help`\n"
                  "  sim check FILE   judges a recorded history\n"
                  "  sim ring         placements compared; `synod sim ring --help`\n"
