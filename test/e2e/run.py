@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Failure  # noqa: E402
 
 MODULES = ("scenarios_basic", "scenarios_clients", "scenarios_start", "scenarios_faults",
-           "scenarios_disk", "scenarios_gossip", "scenarios_mix")
+           "scenarios_gossip", "scenarios_disk", "scenarios_grow", "scenarios_mix")
 TIMEOUT = 900
 
 
