@@ -26,10 +26,14 @@ static const struct word WORDS[] = {
     {"members", "MEMBERS", 0, false, "", "each member, and what gossip knows of it"},
     {"moves", "MOVES", 0, false, "", "movements of data under way, with the time left"},
     {"drain", "DRAIN", 1, true, " MEMBER", "move all data away from a member; it stays one"},
+    {"return", "RETURN", 1, true, " MEMBER", "take it into use again"},
     {"leave", "LEAVE", 1, true, " MEMBER", "drain a member, then take it out of the cluster"},
-    {"forget", "FORGET", 1, true, " MEMBER", "replace a member that is dead and will not return"},
-    {"weight", "WEIGHT", 2, true, " MEMBER N", "its share of the data, 1 to 64; ends a drain"},
-    {"rebalance", "REBALANCE", 0, true, "", "place the data anew, moving as little as possible"},
+    {"forget", "FORGET", 1, true, " MEMBER", "take out one that is dead and will not come back"},
+    {"weight", "WEIGHT", 2, true, " MEMBER N", "its share of the data beside the others, 1 to 64"},
+    {"zone", "ZONE", 2, true, " MEMBER N", "where it stands; replicas are spread over zones"},
+    {"replicas", "REPLICAS", 1, true, " N", "how many of each partition, 1 to 7"},
+    {"rebalance", "REBALANCE", 0, true, "", "even out, moving as little as possible"},
+    {"keys", "KEYS", 0, false, "", "which keys seal the packets between members"},
 };
 
 struct target {

@@ -229,7 +229,7 @@ static const struct row rows[] = {
      "found a cluster: the --peer addresses of all its first members, the same on each"},
     {"bootstrap", NULL, set_bootstrap, "yes or no", "found a cluster of this node alone"},
     {"join", "LIST", set_join, "HOST:PORT,HOST:PORT,... without repetition",
-     "take the place of a lost member: --peer addresses of members that live"},
+     "join a cluster, as a new member or in place of a lost one: --peer addresses of members"},
     {"gossip-key", "FILE", set_gossip_key, "a file name of at most 255 characters",
      "keys of the packets between nodes, one a line, the first seals; SIGHUP reads it again"},
     {"io", "HOW", set_io, "auto, uring or epoll", "how to talk to the kernel; default auto"},
