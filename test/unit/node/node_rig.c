@@ -163,10 +163,13 @@ static void op_run(struct rig *r, struct disk_op *op)
 static void disk_run(struct rig *r)
 {
     uint32_t kept = 0, count = r->pending_count;
-    struct disk_op *ops = mem_alloc(RIG_PENDING_MAX * sizeof *ops);
-
+    struct disk_op *ops;
     bool held = false;
 
+    if (count == 0) {
+        return; /* most turns */
+    }
+    ops = mem_alloc(count * sizeof *ops);
     memcpy(ops, r->pending, count * sizeof *ops);
     r->pending_count = 0;
     for (uint32_t i = 0; i < count; i++) {
