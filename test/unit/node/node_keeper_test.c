@@ -40,10 +40,10 @@ static struct wire_map map_of(const char *states)
 
     map.placement = mem_alloc((size_t)PARTITIONS * 3);
     memset(map.placement, WIRE_NOBODY, (size_t)PARTITIONS * 3);
-    for (uint8_t i = 0; i < MEMBERS; i++) {
+    for (int i = 0; i < MEMBERS; i++) {
         struct wire_member *m = &map.members[map.member_count++];
 
-        *m = (struct wire_member){.weight = 1, .paxos = i + 1U};
+        *m = (struct wire_member){.weight = 1, .paxos = (unsigned)i + 1};
         memset(m->node.b, i + 1, sizeof m->node.b);
         m->state = states[i] == 'd'   ? WIRE_MEMBER_DRAINING
                    : states[i] == 'l' ? WIRE_MEMBER_LEAVING

@@ -180,8 +180,9 @@ static void what_cannot_be_is_refused(void **state)
     m = member(1, 'a');
     m.paxos = 2;
     assert_int_equal(change(&map, NODE_CHANGE_RENEW, m), NODE_CHANGE_REFUSED);
-    for (uint8_t i = 3; i < WIRE_MEMBERS_MAX; i++) {
-        assert_int_equal(change(&map, NODE_CHANGE_JOIN, member(i + 10, i)), NODE_CHANGE_NEXT);
+    for (unsigned i = 3; i < WIRE_MEMBERS_MAX; i++) {
+        assert_int_equal(change(&map, NODE_CHANGE_JOIN, member((uint8_t)(i + 10), i)),
+                         NODE_CHANGE_NEXT);
     }
     assert_int_equal(change(&map, NODE_CHANGE_JOIN, member(200, 1)), NODE_CHANGE_REFUSED);
     wire_map_free(&map);
