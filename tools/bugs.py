@@ -33,7 +33,7 @@ ROOM_TESTS = {
     "paxos": ("paxos/paxos_random_test", 20000),
     "swim": ("swim/swim_world_test", 20),
 }
-LINE = re.compile(r"^ {21}(\S+) +(\w+) +(.+)$")
+LINE = re.compile(r"^ {21}(\S+) +(sim|raft|wal|store|node|wire|swim|paxos) +(.+)$")
 
 
 def listed(binary):
