@@ -210,6 +210,9 @@ struct node_map_view {
     uint64_t self; /* the id under which this node takes part in deciding the next one */
 };
 bool node_map_view(const struct node *n, struct node_map_view *out);
+/* The newest decided map has this node under that id: false while it has lost what it promised and
+ * is not yet taken in under another. */
+bool node_map_has_self(const struct node *n);
 /* What a correct cluster on sound disks never sees; since the process started. */
 struct node_troubles {
     uint64_t peer_errors;       /* links ended for bytes of a peer that cannot be read */

@@ -16,6 +16,6 @@ struct sim_map_check {
 /* The node was opened anew: what it has been told may have gone back to what was durable. */
 void sim_check_map_started(struct sim_world *w, struct sim_host *h);
 void sim_check_map_turn(struct sim_world *w, struct sim_host *h);
-/* Every node that is up has the newest map that anybody had. */
+/* Every node that is up has the newest map that anybody had, and stands in it under its id. */
 bool sim_check_map_converged(struct sim_world *w, struct diag *why);
 #endif
