@@ -269,6 +269,28 @@ static void boot_lost(struct node *n, const struct diag *why)
     write_anew(n);
 }
 
+/* Without a map nothing is said, and what may be there is overwritten; but the map may be what was
+ * lost, and the id have spoken. (Where there is a log too, the node does not start: node_boot.c.)
+ */
+static void boot_mapless(struct node *n, const struct disk_boot *boot)
+{
+    struct buf body = {0};
+    struct diag why = {0};
+    struct paxos_recovered rec = {0};
+    bool mend = false;
+    uint64_t self = 0;
+    enum err err = node_meta_read(boot, META_CHAIN, &body, &mend, &why);
+
+    if (err == ERR_OK) {
+        err = body_get(buf_slice(&body), &self, &rec);
+    }
+    if (err != ERR_NOT_FOUND && (err != ERR_OK || self != n->paxos || rec.hard.round != 0 ||
+                                 rec.hard.promised.round != 0)) {
+        n->paxos = node_new_paxos_id(n);
+    }
+    buf_free(&body);
+}
+
 enum err node_chain_boot(struct node *n, const struct disk_boot *boot, struct diag *why)
 {
     struct buf body = {0};
@@ -278,7 +300,8 @@ enum err node_chain_boot(struct node *n, const struct disk_boot *boot, struct di
     enum err err;
 
     if (n->map.partitions == 0) {
-        return ERR_OK; /* nothing was said yet: what may be there is overwritten */
+        boot_mapless(n, boot);
+        return ERR_OK;
     }
     chain_new(n, &n->map);
     err = node_meta_read(boot, META_CHAIN, &body, &mend, &lost);

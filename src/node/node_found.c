@@ -15,6 +15,11 @@
 #include <stdlib.h>
 
 #define META_NODE "meta/node"
+/* The id; then the one under which the node first takes part in deciding the map: it is told before
+ * there is a map, and a founder that restarts meanwhile must be the one whom the map names. Were it
+ * another, and another founder's too, a majority of the first council would not exist (seed 4689).
+ */
+enum { IDENTITY_BYTES = sizeof(struct wire_id) + 8 };
 #define META_MAP "meta/map"
 /* flags before the map in meta/map */
 enum { MAP_LOG_STARTED = 1, MAP_JOINED = 2 };
@@ -55,18 +60,20 @@ static enum err boot_identity(struct node *n, const struct disk_boot *boot,
         n->id.b[0] |= 1; /* never all zero */
         n->phase = NODE_PHASE_IDENTITY;
         err = ERR_OK;
-    } else if (err == ERR_OK && body.len != sizeof n->id.b) {
+        n->first_paxos = node_new_paxos_id(n);
+    } else if (err == ERR_OK && body.len != IDENTITY_BYTES) {
         diag_set(why,
-                 META_NODE " has %zu bytes instead of 16; empty the directory and bring this "
+                 META_NODE " has %zu bytes instead of %u; empty the directory and bring this "
                            "node back with --join",
-                 body.len);
+                 body.len, IDENTITY_BYTES);
         err = ERR_CORRUPT;
     } else if (err == ERR_OK) {
         memcpy(n->id.b, body.data, sizeof n->id.b);
+        n->first_paxos = load_u64le(body.data + sizeof n->id.b);
         n->phase = NODE_PHASE_FOUNDING;
     }
     buf_free(&body);
-    n->paxos = node_new_paxos_id(n);
+    n->paxos = n->first_paxos;
     return err;
 }
 
@@ -288,6 +295,7 @@ void node_found_begin(struct node *n)
         struct buf body = {0};
 
         buf_append(&body, n->id.b, sizeof n->id.b);
+        put_u64le(&body, n->first_paxos);
         node_meta_write(n, META_NODE, DISK_USER_IDENTITY, &body);
         buf_free(&body);
     }

@@ -455,6 +455,7 @@ struct node {
     enum node_phase phase;
     struct wire_id id;
     uint64_t paxos;                     /* under which this node takes part in the chain of maps */
+    uint64_t first_paxos;               /* of meta/node: before there was a map */
     uint64_t paxos_ids;                 /* taken in this run */
     struct wire_map map;                /* partitions 0: none yet */
     struct wire_map map_taken;          /* newer and decided: in force when this node serves */

@@ -402,6 +402,30 @@ static void a_new_node_joins(void **state)
     trio_close(&t);
 }
 
+/* Seed 4689: founders restarted between their first words and the map, which then named ids that
+ * nobody had any more; two of three, and the map could never change. */
+static void a_restart_before_the_map_keeps_the_id(void **state)
+{
+    uint64_t first;
+
+    (void)state;
+    trio_open_some(&t, 2);
+    trio_cut_off(&t, 2, true);
+    trio_start(&t, 2);
+    trio_run(&t, A_SECOND);
+    first = t.at[2].node->paxos;
+    trio_kill(&t, 2);
+    trio_start(&t, 2);
+    trio_run(&t, A_SECOND);
+    assert_true(t.at[2].node->paxos == first);
+    trio_cut_off(&t, 2, false);
+    trio_run(&t, 4 * A_SECOND);
+    assert_int_equal(map(0)->member_count, 3);
+    assert_true(member(0, 2)->paxos == first);
+    assert_true(node_map_has_self(t.at[2].node));
+    trio_close(&t);
+}
+
 #define TRIO_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -422,6 +446,7 @@ int main(void)
         TRIO_TEST(two_exchange_their_addresses),
         TRIO_TEST(an_emptied_node_takes_its_place),
         cmocka_unit_test(a_new_node_joins),
+        cmocka_unit_test(a_restart_before_the_map_keeps_the_id),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
