@@ -38,10 +38,10 @@ static uint64_t exponential(struct prng *p, uint64_t mean)
 
 static uint64_t root(uint64_t n)
 {
-    uint64_t r = 0;
-
     CHECK(n > 0);
-    for (uint64_t bit = 1ULL << ((63 - (unsigned)__builtin_clzll(n)) / 2); bit > 0; bit >>= 1) {
+    uint64_t top = 1ULL << ((63 - (unsigned)__builtin_clzll(n)) / 2), r = top;
+
+    for (uint64_t bit = top >> 1; bit > 0; bit >>= 1) {
         if ((r + bit) * (r + bit) <= n) {
             r += bit;
         }
