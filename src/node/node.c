@@ -218,15 +218,7 @@ void node_close(struct node *n)
     mem_free(n->groups);
     mem_free(n->dirty);
     for (uint32_t i = 0; i < n->link_count; i++) {
-        struct link *l = &n->links[i];
-
-        buf_free(&l->in);
-        buf_free(&l->now);
-        buf_free(&l->gated);
-        buf_free(&l->records);
-        buf_free(&l->requests);
-        buf_free(&l->replies);
-        buf_free(&l->raft_now);
+        node_link_free(&n->links[i]);
     }
     for (uint32_t i = 0; i < n->guest_count; i++) {
         buf_free(&n->guests[i].in);

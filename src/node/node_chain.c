@@ -78,21 +78,17 @@ bool node_map_view(const struct node *n, struct node_map_view *out)
     return true;
 }
 
-bool node_map_has_self(const struct node *n)
-{
-    for (uint32_t i = 0; n->chain != NULL && i < n->chain->map.member_count; i++) {
-        const struct wire_member *m = &n->chain->map.members[i];
-
-        if (wire_id_eq(&m->node, &n->id)) {
-            return m->paxos == n->paxos;
-        }
-    }
-    return false;
-}
-
 const struct wire_map *node_chain_map(const struct node *n)
 {
     return n->chain == NULL ? NULL : &n->chain->map;
+}
+
+bool node_map_has_self(const struct node *n)
+{
+    const struct wire_map *map = node_chain_map(n);
+    int pos = map == NULL ? -1 : wire_map_member(map, &n->id);
+
+    return pos >= 0 && map->members[pos].paxos == n->paxos;
 }
 
 /* ---- meta/chain ---- */

@@ -592,6 +592,7 @@ struct raft_id node_next_generation(struct node *n, struct raft_id was);
 MUST_USE enum err node_boot_groups(struct node *n, const struct disk_boot *boot, struct diag *why);
 
 /* node_link.c */
+void node_link_free(struct link *l);   /* its buffers */
 void node_links_setup(struct node *n); /* from seeds or map */
 void node_link_tick(struct node *n);
 void node_link_accepted(struct node *n, uint64_t conn, const char *addr);

@@ -132,7 +132,7 @@ static struct link *link_home(struct node *n, const struct link *was)
     return NULL;
 }
 
-static void link_free(struct link *l)
+void node_link_free(struct link *l)
 {
     buf_free(&l->in);
     buf_free(&l->now);
@@ -187,7 +187,7 @@ void node_links_setup(struct node *n)
             farewell(n, &old[i]);
             node_effect_push(n, NODE_CLOSE)->conn = old[i].conn;
         }
-        link_free(&old[i]);
+        node_link_free(&old[i]);
     }
     mem_free(old);
 }
