@@ -327,6 +327,14 @@ def machine():
     return {"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release()}
 
 
+def keep(line):
+    """One more line of the history: of which commit, when and where, and this."""
+    line = {"commit": commit(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": machine(), **line}
+    with open(os.path.join(HERE, "history.ndjson"), "a") as f:
+        f.write(json.dumps(line) + "\n")
+
+
 def commit():
     out = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True,
                          text=True)
@@ -394,13 +402,10 @@ def main(args):
     results, ratios = bench.summary(), bench.ratios()
     show(results, ratios, bench.sync, rss)
     if o["history"]:
-        line = {"commit": commit(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "machine": machine(), "rounds": o["rounds"], "seconds": o["seconds"],
-                "unit": {"per_s": "operations/s", "cpu_us": "server CPU us/operation"},
-                "fdatasync_us": round(statistics.median(bench.sync)), "rss_mb": rss,
-                "results": results, "ratios": ratios}
-        with open(os.path.join(HERE, "history.ndjson"), "a") as f:
-            f.write(json.dumps(line) + "\n")
+        keep({"rounds": o["rounds"], "seconds": o["seconds"],
+              "unit": {"per_s": "operations/s", "cpu_us": "server CPU us/operation"},
+              "fdatasync_us": round(statistics.median(bench.sync)), "rss_mb": rss,
+              "results": results, "ratios": ratios})
     return 0
 
 

@@ -16,7 +16,6 @@ arrives here. Both seal their packets with a key; serf has the settings it has b
 are its authors' for one network. One JSON line is appended to bench/history.ndjson, unless
 --quick. Needs root, for the namespaces.
 """
-import json
 import os
 import random
 import re
@@ -34,7 +33,7 @@ ROOT = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(ROOT, "test", "e2e"))
 sys.path.insert(0, HERE)
 import box  # noqa: E402
-from bench import commit, cpu_seconds, machine  # noqa: E402
+from bench import cpu_seconds, keep  # noqa: E402
 from cluster import SYNOD, Failure, expect, run  # noqa: E402
 
 PATIENCE_S = 90  # for all to know; longer is a finding
@@ -359,13 +358,9 @@ def main(args):
     show(o["systems"], results)
     judged = judge(results) if set(o["systems"]) == {"synod", "serf"} else []
     if o["history"]:
-        line = {"bench": "membership", "commit": commit(),
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(),
-                "nodes": o["nodes"], "rounds": o["rounds"], "seconds": o["seconds"],
-                "serf": run("serf", "version").stdout.split("\n")[0], "results": results,
-                "ratios": judged}
-        with open(os.path.join(HERE, "history.ndjson"), "a") as f:
-            f.write(json.dumps(line) + "\n")
+        keep({"bench": "membership", "nodes": o["nodes"], "rounds": o["rounds"],
+              "seconds": o["seconds"], "serf": run("serf", "version").stdout.split("\n")[0],
+              "results": results, "ratios": judged})
     return 0
 
 
